@@ -1,0 +1,17 @@
+/*
+ * Hashing: XXH3 of libxxhash, for hash tables. Layer: base.
+ */
+#ifndef ZCFS_BASE_HASH_H
+#define ZCFS_BASE_HASH_H
+
+#include <stdint.h>
+#include <xxhash.h>
+
+/* 64-bit XXH3 of two words (a device and an inode number, a node and a page number). */
+static inline uint64_t hash_pair(uint64_t a, uint64_t b)
+{
+	const uint64_t words[2] = {a, b};
+	return XXH3_64bits(words, sizeof(words));
+}
+
+#endif

@@ -1,0 +1,102 @@
+/*
+ * A worker's memory and pipes. Owns the mapped area and both pipes; refuses to share them: every function is for
+ * the thread that owns the worker.
+ */
+#include "data/worker.h"
+
+#include <fcntl.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#define PAGE_BYTES 4096UL
+
+void pipe_close(struct pipe *p)
+{
+	if (p->rd >= 0)
+		close(p->rd);
+	if (p->wr >= 0)
+		close(p->wr);
+	*p = (struct pipe){.rd = -1, .wr = -1};
+}
+
+int pipe_open(struct pipe *p, size_t slots)
+{
+	if (p->rd < 0) {
+		int fds[2];
+		if (pipe2(fds, O_CLOEXEC) < 0)
+			return -errno;
+		p->rd = fds[0];
+		p->wr = fds[1];
+		int bytes = fcntl(p->wr, F_GETPIPE_SZ);
+		p->slots = bytes > 0 ? (size_t)bytes / PAGE_BYTES : 1;
+	}
+	if (p->slots < slots) {
+		int bytes = fcntl(p->wr, F_SETPIPE_SZ, (int)(slots * PAGE_BYTES));
+		if (bytes > 0)
+			p->slots = (size_t)bytes / PAGE_BYTES;
+	}
+	return 0;
+}
+
+int pipe_renew(struct pipe *p)
+{
+	size_t slots = p->slots;
+	pipe_close(p);
+	return pipe_open(p, slots);
+}
+
+/*
+ * A reply takes one slot for its header and one for each page touched: an unaligned range of n pages touches n + 1. A request
+ * by pipe takes as many. The kernel rounds pipe sizes up to a power of two, so ask for the next one.
+ */
+static size_t slots_for(uint64_t io_bytes)
+{
+	size_t need = io_bytes / PAGE_BYTES + 2;
+	size_t slots = 16;
+	while (slots < need)
+		slots *= 2;
+	return slots;
+}
+
+uint64_t pipe_max_io(uint64_t wanted_bytes)
+{
+	struct pipe probe = {.rd = -1, .wr = -1};
+	uint64_t io_bytes = wanted_bytes;
+	if (pipe_open(&probe, slots_for(wanted_bytes)) < 0)
+		return wanted_bytes;
+	/* Halving keeps requests a power of two: 1 MiB reads split evenly, not into 254 pages and 2. */
+	while (io_bytes > PAGE_BYTES) {
+		if (pipe_open(&probe, slots_for(io_bytes)) == 0 && probe.slots >= io_bytes / PAGE_BYTES + 2)
+			break;
+		io_bytes = io_bytes / 2 / PAGE_BYTES * PAGE_BYTES;
+	}
+	pipe_close(&probe);
+	return io_bytes;
+}
+
+int worker_init(struct worker *w, uint64_t max_io_bytes, bool want_pipe)
+{
+	*w = (struct worker){.pipe = {.rd = -1, .wr = -1}, .spare = {.rd = -1, .wr = -1}};
+	w->data_bytes = max_io_bytes + WORKER_SLACK;
+	w->scratch_bytes = WORKER_SCRATCH;
+	w->area_bytes = WORKER_HEADROOM + w->data_bytes + w->scratch_bytes;
+	void *area = mmap(NULL, w->area_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (area == MAP_FAILED)
+		return -errno;
+	w->area = area;
+	w->data = w->area + WORKER_HEADROOM;
+	w->scratch = w->data + w->data_bytes;
+	int err = want_pipe ? pipe_open(&w->pipe, slots_for(max_io_bytes)) : 0;
+	if (err < 0)
+		worker_fini(w);
+	return err;
+}
+
+void worker_fini(struct worker *w)
+{
+	pipe_close(&w->pipe);
+	pipe_close(&w->spare);
+	if (w->area)
+		munmap(w->area, w->area_bytes);
+	w->area = NULL;
+}

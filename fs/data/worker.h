@@ -1,0 +1,60 @@
+/*
+ * A worker: one thread of the request loop and the memory, pipe and credentials that are its alone. No other
+ * thread touches a worker's fields, so nothing here is locked. Layer: data; no libfuse.
+ *
+ *   area:  | headroom 4096 ....[header]|data: max_io + slack ..........|scratch|
+ *                                      ^ page-aligned
+ *
+ * A request is read so that a WRITE's payload begins at `data`: aligned, hence good for O_DIRECT. A READ's reply is made
+ * there too, its header directly before it, so that one write(2) sends both.
+ */
+#ifndef ZCFS_DATA_WORKER_H
+#define ZCFS_DATA_WORKER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "base/auto.h"
+#include "base/cred.h"
+
+/* A pipe with room for `slots` pages; slots is what the kernel granted (F_SETPIPE_SZ may be capped). */
+struct pipe {
+	int rd; /* -1: none */
+	int wr;
+	size_t slots;
+};
+
+struct worker {
+	unsigned char *area; /* mmap'd */
+	size_t area_bytes;
+	unsigned char *data; /* page-aligned, WORKER_HEADROOM into area */
+	size_t data_bytes; /* from data to the scratch: max_io + slack */
+	unsigned char *scratch; /* behind the data, for handlers' replies: a request's own text stands at `data` */
+	size_t scratch_bytes;
+	struct pipe pipe; /* requests in, file ranges out; empty between requests */
+	struct pipe spare; /* a second one, for a reply that came out short; made when first needed */
+	struct cred cred;
+	unsigned syscalls; /* made since the present request arrived, its receipt included */
+};
+
+#define WORKER_HEADROOM 4096
+/* What an unaligned range costs beyond max_io when it is widened to the alignment: one unit at each end, 64K at most. */
+#define WORKER_SLACK (128UL * 1024)
+#define WORKER_SCRATCH (128UL * 1024)
+
+/* max_io_bytes: the largest payload. want_pipe: make the pipe for splicing. 0 or -errno; on failure nothing is held. */
+int worker_init(struct worker *w, uint64_t max_io_bytes, bool want_pipe) MUST_CHECK;
+void worker_fini(struct worker *w);
+
+/* Makes or grows p to at least `slots` pages, as far as permitted; p->slots tells. 0 or -errno. */
+int pipe_open(struct pipe *p, size_t slots) MUST_CHECK;
+void pipe_close(struct pipe *p);
+/* Empties p by replacing it: after an error nobody knows what is left in it. 0 or -errno (then p is closed). */
+int pipe_renew(struct pipe *p) MUST_CHECK;
+
+/* The largest READ or WRITE whose pages and header fit a pipe here: min(wanted, what F_SETPIPE_SZ grants). Multiple of 4096. */
+uint64_t pipe_max_io(uint64_t wanted_bytes);
+
+#endif

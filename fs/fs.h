@@ -1,0 +1,35 @@
+/*
+ * The mount's context, made by main.c, handed down to everything; there are no mutable globals. Layer: below ops/,
+ * above node/, data/ and stats/; no libfuse.
+ */
+#ifndef ZCFS_FS_H
+#define ZCFS_FS_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "node/node.h"
+#include "options.h"
+#include "stats/ledger.h"
+
+struct session; /* ops/session.h: the request loop */
+struct notifier; /* ops/notify.h: cache invalidation outside the workers */
+
+struct fs {
+	struct options opt; /* immutable after start */
+	int root_fd; /* BACKING, O_RDONLY|O_DIRECTORY; held for the mount's life, also when covered by the mount */
+	struct ledger_table *ledgers;
+	struct node_table *nodes;
+	struct node *root; /* node id 1 */
+	struct session *session; /* set before the first request */
+	struct notifier *notifier;
+	bool is_privileged; /* acts as the caller (root), rather than as the one user who mounted */
+	bool is_flush_needed; /* the backing reports errors at close (network filesystems): FLUSH is forwarded */
+	uint64_t max_io_bytes; /* largest READ and WRITE: opt.max_io_bytes, less where pipes cannot grow */
+	/* what the kernel offered at INIT; written before any other request is served */
+	bool has_direct_mmap; /* FUSE_DIRECT_IO_ALLOW_MMAP: FOPEN_DIRECT_IO files can be mapped shared */
+	bool has_killpriv; /* FUSE_HANDLE_KILLPRIV_V2: the kernel leaves clearing set-id bits to us */
+};
+
+#endif

@@ -1,0 +1,47 @@
+/*
+ * What an open may be: which path it takes, whether the kernel's page cache is used and kept, and what user.zcfs.io_mode
+ * says of it. One place decides. Layer: node; no libfuse. Thread-safe, lock-free.
+ *
+ * Rules (the kernel facts behind them are in fs/README.md):
+ *  1. O_DIRECT opens, path=direct and cache=none get FOPEN_DIRECT_IO: no page of the kernel's FUSE cache is involved.
+ *  2. Other opens are cached. What an earlier open left in the cache is kept only while the file's mtime, ctime and size are
+ *     those of the moment that cache began.
+ *  3. While a node has cached opens, a write past the cache invalidates the kernel's pages before it is answered
+ *     (ops/notify.h), since the kernel does not do so after an asynchronous direct write.
+ */
+#ifndef ZCFS_NODE_MODE_H
+#define ZCFS_NODE_MODE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "node/handle.h"
+#include "options.h"
+
+/* Why an open does not take the mount's path=. */
+enum mode_reason { MODE_AS_MOUNTED, MODE_BY_RULE, MODE_BY_XATTR, MODE_NO_DIO };
+
+struct open_mode {
+	enum path_id path; /* for the handle */
+	bool is_cached; /* false: FOPEN_DIRECT_IO */
+	bool keep_cache; /* FOPEN_KEEP_CACHE; filled by mode_opened() */
+	enum mode_reason reason;
+};
+
+/* Decides for an open of `node` with the program's `open_flags`. */
+struct open_mode mode_decide(const struct options *opt, const struct node *node, int open_flags);
+
+/*
+ * Books the open in the node. stx: attributes taken after the backing open (needed for cached opens; NULL: the cache is not
+ * kept). Sets m->keep_cache. Pair with mode_closed().
+ */
+void mode_opened(struct node *node, const struct handle *h, const struct statx *stx, struct open_mode *m);
+void mode_closed(struct node *node, const struct handle *h);
+
+/* Whether a write past the kernel's page cache must invalidate it: some open of the node uses it now. */
+bool mode_has_cached_opens(const struct node *node);
+
+/* user.zcfs.io_mode: one line about the live opens and the last one. Writes at most len_bytes, always ends in NUL. */
+void mode_describe(const struct node *node, char *buf, size_t len_bytes);
+
+#endif

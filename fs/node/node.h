@@ -1,0 +1,163 @@
+/*
+ * The inode table. A node is one backing inode that the kernel knows (or the root), found in O(1)
+ * by device, inode number and birth time. Layer: node; no libfuse. Names never occur here as
+ * paths: a child is found by (descriptor of the parent, one component), a node again by its
+ * O_PATH descriptor or its file handle.
+ *
+ * Owner and lifetime: the table owns every node. node_lookup() and node_from_fd() hand out one
+ * lookup count, which the kernel gives back by FORGET (or the op itself, if its reply failed); at
+ * zero the node is freed.
+ *
+ * Locks: the table's mutex, the fd cache's, the ledger table's. No two are held at once, none
+ * over a system call or an allocation.
+ */
+#ifndef ZCFS_NODE_NODE_H
+#define ZCFS_NODE_NODE_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/stat.h>
+
+#include "base/auto.h"
+#include "base/lock.h"
+#include "data/path_id.h"
+#include "node/fdcache.h"
+#include "stats/ledger.h"
+
+struct node {
+	/* identity: immutable */
+	uint64_t dev;
+	uint64_t ino;
+	int64_t btime_ns; /* 0: the backing does not tell */
+	/* differs from every other node's of this mount, also when an address is reused */
+	uint64_t generation;
+	mode_t type; /* S_IFMT bits */
+
+	/* guarded by the table's mutex */
+	struct node *hash_next;
+	uint64_t nlookup;
+	bool is_stale; /* its inode number belongs to another file now: not found any more */
+
+	struct fd_slot fd; /* guarded by the fd cache */
+	/* set once, by node_ledger(); the node holds a reference */
+	_Atomic(struct ledger *) ledger;
+
+	/* what the opens of this node may mix: see node/mode.h */
+	_Atomic uint32_t opens_cached; /* live opens that may use the kernel's page cache */
+	_Atomic uint32_t opens_direct; /* live opens with FOPEN_DIRECT_IO */
+	_Atomic int path_wanted; /* enum path_id set through user.zcfs.path, or -1 */
+	_Atomic int path_rule; /* enum path_id by the mount's rules, or -1 if not worked out */
+	/* of the content the kernel's page cache holds; 0: none known */
+	_Atomic uint64_t cached_identity;
+	/* packed: flags, path and reason of the last open, for io_mode (node/mode.c) */
+	_Atomic uint64_t last_mode;
+};
+
+struct node_table;
+
+/*
+ * root_fd: the backing directory, opened O_RDONLY|O_DIRECTORY, borrowed for the table's life;
+ * ledgers: borrowed too. fd_budget: how many O_PATH descriptors the nodes may hold (>= 1). *root
+ * gets the root node. 0 or -errno. To be called in the process that serves (after fork), for it
+ * opens /proc/self/fd.
+ */
+int node_table_new(int root_fd, struct ledger_table *ledgers, size_t fd_budget,
+		   struct node_table **out, struct node **root) MUST_CHECK;
+/* Frees the table and every node left in it: its last use by any thread. NULL is nothing. */
+void node_table_free(struct node_table *t);
+
+/*
+ * Finds `name` (one component; "", ".", ".." and anything with a slash is -EINVAL, over 255 bytes
+ * -ENAMETOOLONG) in the directory `parent`, not following a symlink. *out has one more lookup
+ * count, *stx its attributes (STATX_BASIC_STATS | STATX_BTIME). 0 or the backing's -errno. Blocks
+ * on the backing.
+ */
+int node_lookup(struct node_table *t, struct node *parent, const char *name, struct node **out,
+		struct statx *stx) MUST_CHECK;
+
+/*
+ * The same for a file at hand: fd is any descriptor of it (O_PATH or not) and stays the caller's.
+ * For O_TMPFILE and CREATE, where a lookup by name could find another file.
+ */
+int node_from_fd(struct node_table *t, int fd, struct node **out, struct statx *stx) MUST_CHECK;
+
+/*
+ * Gives back n lookup counts; at zero the node is freed, its ledger kept (or retired if the file is
+ * deleted). The root stays whatever the count.
+ */
+void node_forget(struct node_table *t, struct node *n, uint64_t nlookup);
+
+/*
+ * BEFORE an unlink, rmdir or rename that may take the file's last name: from now on the node
+ * keeps its descriptor open, as the file may live on only through it, and its forget looks
+ * whether the file is deleted. 0 or -errno as node_fd_get(). Each success needs one
+ * node_settle_unlinked() after the operation, whether that succeeded or not.
+ */
+int node_mark_unlinked(struct node_table *t, struct node *n) MUST_CHECK;
+
+/*
+ * AFTER it: takes the mark back if the file still has a name (the operation failed, or there is
+ * another hard link), else leaves it for good. Also after linkat() gave a name to a file that had
+ * none (O_TMPFILE), and only then: nodes that node_from_fd() meets with st_nlink 0 are marked
+ * from the start. One statx().
+ */
+void node_settle_unlinked(struct node_table *t, struct node *n);
+
+/*
+ * Borrows an O_PATH (or better) descriptor of the node: opened again by file handle if the cache
+ * had dropped it. >= 0, or -errno (-ESTALE: the file is gone; -EMFILE: out of descriptors). Pair
+ * with node_fd_put(); until then it stays open.
+ */
+int node_fd_get(struct node_table *t, struct node *n) MUST_CHECK;
+void node_fd_put(struct node_table *t, struct node *n);
+
+/*
+ * A real descriptor of the node's file, opened with `flags` as node_reopen() does. >= 0, the
+ * caller's, or -errno: -ELOOP for a symlink, -ENXIO for a device, fifo or socket, which the
+ * daemon never opens for anyone (with O_PATH all of these are fine).
+ */
+int node_open(struct node_table *t, struct node *n, int flags) MUST_CHECK;
+
+/*
+ * Opens the file behind fd (any descriptor, O_PATH or not, also of an unlinked file) again with
+ * `flags`; O_CREAT, O_EXCL and O_NOFOLLOW are masked out, O_CLOEXEC and O_NOCTTY added.
+ * Permissions are checked anew. When descriptors run out it drops some nodes' and tries once
+ * more. >= 0, the caller's, or -errno.
+ */
+int node_reopen(struct node_table *t, int fd, int flags) MUST_CHECK;
+
+/*
+ * /proc/self/fd (O_PATH): "<fd>" relative to it names the file behind fd, for calls that take no
+ * O_PATH descriptor (chmod, xattr, link with AT_SYMLINK_FOLLOW). Borrowed for the table's life.
+ */
+int node_proc_fd(const struct node_table *t);
+
+/* Attributes by the node's descriptor, STATX_BASIC_STATS | STATX_BTIME. 0 or -errno. */
+int node_statx(struct node_table *t, struct node *n, struct statx *stx) MUST_CHECK;
+
+/* The node's ledger, made at first use; NULL when memory is short (then nothing is counted). */
+struct ledger *node_ledger(struct node_table *t, struct node *n);
+
+/* The node's ledger if it has one; never allocates. */
+static inline struct ledger *node_ledger_peek(struct node *n)
+{
+	return atomic_load_explicit(&n->ledger, memory_order_acquire);
+}
+
+/* How many nodes there are, how many O_PATH descriptors they hold. */
+void node_table_size(struct node_table *t, size_t *nodes, size_t *fds);
+
+/*
+ * File handles work on the backing (open_by_handle_at permitted): descriptors can be dropped and
+ * reopened.
+ */
+bool node_table_has_handles(const struct node_table *t);
+
+/*
+ * Closes up to `want` descriptors of nodes, for a caller that got EMFILE; how many. Without file
+ * handles it cannot close any and returns 0. The functions here do so by themselves.
+ */
+size_t node_table_shrink(struct node_table *t, size_t want);
+
+#endif

@@ -1,0 +1,118 @@
+/*
+ * The invalidation thread and its queue. Owns the queued items; the inode numbers in them stay valid, because the kernel holds
+ * the inode while the WRITE is unanswered.
+ */
+#include "ops/notify.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+
+#include "base/lock.h"
+
+struct item {
+	struct item *next;
+	struct reply_to to;
+	fuse_ino_t ino;
+	uint64_t off_bytes;
+	uint64_t len_bytes;
+	size_t written_bytes;
+};
+
+struct notifier {
+	struct fuse_session *se;
+	pthread_t thread;
+	struct mutex mutex; /* a leaf */
+	pthread_cond_t changed;
+	struct item *head GUARDED_BY(mutex);
+	struct item **tail GUARDED_BY(mutex);
+	bool is_ending GUARDED_BY(mutex);
+};
+
+static void item_carry_out(struct notifier *n, const struct item *it)
+{
+	/* ENOENT: the kernel has no such inode cached, so no pages either. */
+	(void)fuse_lowlevel_notify_inval_inode(n->se, it->ino, (off_t)it->off_bytes, (off_t)it->len_bytes);
+	reply_send_written(NULL, &it->to, it->written_bytes);
+}
+
+/* The next item, waiting for one; NULL when ending and drained. */
+static struct item *item_take(struct notifier *n) EXCLUDES(n->mutex)
+{
+	mutex_lock(&n->mutex);
+	while (!n->head && !n->is_ending)
+		pthread_cond_wait(&n->changed, &n->mutex.m);
+	struct item *it = n->head;
+	if (it) {
+		n->head = it->next;
+		if (!n->head)
+			n->tail = &n->head;
+	}
+	mutex_unlock(&n->mutex);
+	return it;
+}
+
+static void *notifier_run(void *arg)
+{
+	struct notifier *n = arg;
+	for (struct item *it = item_take(n); it; it = item_take(n)) {
+		item_carry_out(n, it);
+		free(it);
+	}
+	return NULL;
+}
+
+int notifier_new(struct fuse_session *se, struct notifier **out)
+{
+	struct notifier *n = calloc(1, sizeof(*n));
+	if (!n)
+		return -ENOMEM;
+	n->se = se;
+	n->tail = &n->head;
+	mutex_init(&n->mutex);
+	pthread_cond_init(&n->changed, NULL);
+	int err = pthread_create(&n->thread, NULL, notifier_run, n);
+	if (err) {
+		pthread_cond_destroy(&n->changed);
+		mutex_fini(&n->mutex);
+		free(n);
+		return -err;
+	}
+	*out = n;
+	return 0;
+}
+
+void notifier_free(struct notifier *n)
+{
+	if (!n)
+		return;
+	mutex_lock(&n->mutex);
+	n->is_ending = true;
+	pthread_cond_signal(&n->changed);
+	mutex_unlock(&n->mutex);
+	pthread_join(n->thread, NULL);
+	pthread_cond_destroy(&n->changed);
+	mutex_fini(&n->mutex);
+	free(n);
+}
+
+void notifier_answer_write(struct notifier *n, const struct reply_to *to, fuse_ino_t ino, uint64_t off_bytes,
+			   uint64_t len_bytes, size_t written_bytes)
+{
+	struct item on_stack = {.to = *to,
+				.ino = ino,
+				.off_bytes = off_bytes,
+				.len_bytes = len_bytes,
+				.written_bytes = written_bytes};
+	struct item *it = malloc(sizeof(*it));
+	if (!it) {
+		item_carry_out(n, &on_stack);
+		return;
+	}
+	*it = on_stack;
+	mutex_lock(&n->mutex);
+	*n->tail = it;
+	n->tail = &it->next;
+	pthread_cond_signal(&n->changed);
+	mutex_unlock(&n->mutex);
+}

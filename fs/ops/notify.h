@@ -1,0 +1,32 @@
+/*
+ * Invalidation of the kernel's page cache, from a thread of its own. A worker must not do it: the kernel waits for pages that
+ * are being read, and those reads may need that very worker. Layer: ops.
+ *
+ * Why: after an asynchronous O_DIRECT write through FUSE the kernel drops no page that a buffered reader brought in meanwhile,
+ * so buffered opens of the file would read the old bytes from then on. Here the pages are dropped before the write is answered.
+ */
+#ifndef ZCFS_OPS_NOTIFY_H
+#define ZCFS_OPS_NOTIFY_H
+
+#include <fuse_lowlevel.h>
+#include <stdint.h>
+
+#include "base/auto.h"
+#include "ops/reply.h"
+
+struct notifier;
+
+/* Starts the thread. 0 or -errno. se: borrowed until notifier_free(). */
+int notifier_new(struct fuse_session *se, struct notifier **out) MUST_CHECK;
+
+/* Finishes what is queued, ends the thread. No worker may use it any more. */
+void notifier_free(struct notifier *n);
+
+/*
+ * Drops the kernel's cached pages of [off, off + len) of inode `ino` (len 0: to the end), then answers the WRITE `to` with
+ * written_bytes. Never blocks; short of memory, it answers at once after dropping the pages itself.
+ */
+void notifier_answer_write(struct notifier *n, const struct reply_to *to, fuse_ino_t ino, uint64_t off_bytes,
+			   uint64_t len_bytes, size_t written_bytes);
+
+#endif

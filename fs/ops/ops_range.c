@@ -1,0 +1,143 @@
+/*
+ * What is asked of a range of an open file (fallocate, lseek, copy_file_range), and the few ioctls
+ * that are safe to hand on. All of it passes the daemon's memory by: the backing filesystem does
+ * the work. The kernel itself drops the pages of its cache that a hole punched or a range copied
+ * makes stale.
+ */
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <string.h>
+#include <sys/ioctl.h>
+
+#include "node/handle.h"
+#include "ops/ops.h"
+#include "ops/ops_dir.h"
+
+/*
+ * The kernel's request does not say whether the caller has CAP_FSETID; whoever is not root is taken
+ * not to have it, so that the backing clears set-id bits of what they change.
+ */
+static void clear_setid_for(fuse_req_t req)
+{
+	cred_set_fsetid(&ops_worker()->cred, fuse_req_ctx(req)->uid == 0);
+}
+
+void ops_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t off, off_t len,
+		   struct fuse_file_info *fi)
+{
+	int fd = handle_any_fd(ops_handle(fi));
+
+	(void)ino;
+	clear_setid_for(req);
+	ops_reply_err(req, fallocate(fd, mode, off, len) < 0 ? -errno : 0);
+}
+
+/*
+ * Only SEEK_DATA and SEEK_HOLE come here; the descriptor's own position, which this moves, nobody
+ * uses.
+ */
+void ops_lseek(fuse_req_t req, fuse_ino_t ino, off_t off, int whence, struct fuse_file_info *fi)
+{
+	off_t found = lseek(handle_any_fd(ops_handle(fi)), off, whence);
+
+	(void)ino;
+	if (found < 0)
+		ops_reply_err(req, -errno);
+	else
+		fuse_reply_lseek(req, found);
+}
+
+/* Bytes or -errno. Short is fine: the caller asks again, or falls back where the backing cannot. */
+static ssize_t copy_range(struct handle *in, off_t off_in, struct handle *out, off_t off_out,
+			  size_t len, unsigned int flags)
+{
+	int in_fd = handle_fd(in, false);
+	int out_fd = handle_fd(out, false);
+
+	if (in_fd < 0 || out_fd < 0)
+		return in_fd < 0 ? in_fd : out_fd;
+	ssize_t n = copy_file_range(in_fd, &off_in, out_fd, &off_out, len, flags);
+	return n < 0 ? -errno : n;
+}
+
+void ops_copy_file_range(fuse_req_t req, fuse_ino_t ino_in, off_t off_in,
+			 struct fuse_file_info *fi_in, fuse_ino_t ino_out, off_t off_out,
+			 struct fuse_file_info *fi_out, size_t len, int flags)
+{
+	struct fs *fs = ops_fs(req);
+	struct ledger *ledger = node_ledger(fs->nodes, ops_node(fs, ino_out));
+
+	(void)ino_in;
+	clear_setid_for(req);
+	ssize_t copied = copy_range(ops_handle(fi_in), off_in, ops_handle(fi_out), off_out, len,
+				    (unsigned int)flags);
+	if (ledger) {
+		counters_add(&ledger->counters, CTR_COPY_RANGE_OPS, 1);
+		counters_add(&ledger->counters, CTR_COPY_RANGE_BYTES, copied > 0 ? (uint64_t)copied : 0);
+	}
+	if (copied < 0)
+		ops_reply_err(req, (int)copied);
+	else
+		fuse_reply_write(req, (size_t)copied);
+}
+
+/*
+ * The ioctls that are handed on: their arguments are plain values of known size. Sizes are what the
+ * backing really reads and writes, which for the first two is less than their numbers say (int, not
+ * long). The 32-bit programs' number of GETVERSION is another one; the kernel translates the rest.
+ */
+static const struct ioctl_row {
+	unsigned int cmd; /* as it comes */
+	unsigned int backing_cmd;
+	size_t in_bytes;
+	size_t out_bytes;
+} ioctl_rows[] = {
+	{FS_IOC_GETFLAGS, FS_IOC_GETFLAGS, 0, sizeof(int)},
+	{FS_IOC_SETFLAGS, FS_IOC_SETFLAGS, sizeof(int), 0},
+	{FS_IOC_FSGETXATTR, FS_IOC_FSGETXATTR, 0, sizeof(struct fsxattr)},
+	{FS_IOC_FSSETXATTR, FS_IOC_FSSETXATTR, sizeof(struct fsxattr), 0},
+	{FS_IOC_GETVERSION, FS_IOC_GETVERSION, 0, sizeof(int)},
+	{FS_IOC32_GETVERSION, FS_IOC_GETVERSION, 0, sizeof(int)},
+};
+
+static const struct ioctl_row *ioctl_find(unsigned int cmd)
+{
+	for (size_t i = 0; i < sizeof(ioctl_rows) / sizeof(ioctl_rows[0]); i++)
+		if (ioctl_rows[i].cmd == cmd)
+			return &ioctl_rows[i];
+	return NULL;
+}
+
+void ops_ioctl(fuse_req_t req, fuse_ino_t ino, unsigned int cmd, void *arg, struct fuse_file_info *fi,
+	       unsigned flags, const void *in_buf, size_t in_bufsz, size_t out_bufsz)
+{
+	struct node *n = ops_node(ops_fs(req), ino);
+	const struct ioctl_row *row = ioctl_find(cmd);
+	bool is_dir = flags & FUSE_IOCTL_DIR;
+	/*
+	 * What the call is given is at least a long: some filesystem might take the number at its
+	 * word.
+	 */
+	union {
+		struct fsxattr xattr;
+		long word;
+	} value;
+
+	(void)arg;
+	if (!row || flags & FUSE_IOCTL_UNRESTRICTED || n->type != (is_dir ? S_IFDIR : S_IFREG)) {
+		ops_reply_err(req, -ENOTTY);
+		return;
+	}
+	if (in_bufsz < row->in_bytes || out_bufsz < row->out_bytes) {
+		ops_reply_err(req, -EINVAL);
+		return;
+	}
+	memset(&value, 0, sizeof(value));
+	if (row->in_bytes)
+		memcpy(&value, in_buf, row->in_bytes);
+	int fd = is_dir ? ops_dir_fd(fi) : handle_any_fd(ops_handle(fi));
+	if (ioctl(fd, row->backing_cmd, &value) < 0)
+		ops_reply_err(req, -errno);
+	else
+		fuse_reply_ioctl(req, 0, &value, row->out_bytes);
+}

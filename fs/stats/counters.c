@@ -1,0 +1,86 @@
+/*
+ * One ledger's values: reading, moving and zeroing them while other threads count.
+ *
+ * Each histogram pointer goes once from NULL to its final value; so who sees it may use it until
+ * counters_fini(). Every function but counters_fini() is thread-safe.
+ */
+#include "stats/counters.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+
+struct histogram *counters_make_hist(struct counters *c, enum hist id)
+{
+	struct histogram *fresh = calloc(1, sizeof(*fresh));
+	if (!fresh)
+		return NULL;
+	struct histogram *present = NULL;
+	/* release publishes the zeroes; acquire, when another thread was first, sees its zeroes */
+	if (atomic_compare_exchange_strong_explicit(&c->hist[id], &present, fresh,
+						    memory_order_acq_rel, memory_order_acquire))
+		return fresh;
+	free(fresh);
+	return present;
+}
+
+/* acquire: pairs with the release in counters_make_hist() */
+static struct histogram *hist_of(const struct counters *c, unsigned id)
+{
+	return atomic_load_explicit(&c->hist[id], memory_order_acquire);
+}
+
+int counters_prepare(struct counters *c)
+{
+	for (unsigned i = 0; i < HIST_COUNT; i++)
+		if (!hist_of(c, i) && !counters_make_hist(c, (enum hist)i))
+			return -ENOMEM;
+	return 0;
+}
+
+void counters_fini(struct counters *c)
+{
+	for (unsigned i = 0; i < HIST_COUNT; i++)
+		free(atomic_exchange_explicit(&c->hist[i], NULL, memory_order_relaxed));
+}
+
+void counters_accumulate(const struct counters *c, struct counters_snapshot *into)
+{
+	for (unsigned i = 0; i < CTR_COUNT; i++)
+		into->sum[i] += atomic_load_explicit(&c->sum[i], memory_order_relaxed);
+	for (unsigned i = 0; i < HIST_COUNT; i++) {
+		const struct histogram *h = hist_of(c, i);
+		if (h)
+			histogram_accumulate(h, &into->hist[i]);
+	}
+}
+
+void counters_move(struct counters *from, struct counters *to)
+{
+	for (unsigned i = 0; i < CTR_COUNT; i++) {
+		/* Most sums are zero, and a load is many times cheaper than an exchange. */
+		if (!atomic_load_explicit(&from->sum[i], memory_order_relaxed))
+			continue;
+		uint64_t n = atomic_exchange_explicit(&from->sum[i], 0, memory_order_relaxed);
+		atomic_fetch_add_explicit(&to->sum[i], n, memory_order_relaxed);
+	}
+	for (unsigned i = 0; i < HIST_COUNT; i++) {
+		struct histogram *h = hist_of(from, i);
+		if (!h)
+			continue;
+		struct histogram *target = hist_of(to, i);
+		assert(target && "counters_move() into counters that were not prepared");
+		histogram_move(h, target);
+	}
+}
+
+void counters_reset(struct counters *c)
+{
+	for (unsigned i = 0; i < CTR_COUNT; i++)
+		atomic_store_explicit(&c->sum[i], 0, memory_order_relaxed);
+	for (unsigned i = 0; i < HIST_COUNT; i++) {
+		struct histogram *h = hist_of(c, i);
+		if (h)
+			histogram_reset(h);
+	}
+}

@@ -1,0 +1,106 @@
+/*
+ * The values of one ledger and how they are counted. Rows come from counters.def. Layer: stats.
+ *
+ * Counting is relaxed atomic addition: exact sums, no order between them. Built with
+ * -DZCFS_COUNTERS=0 the adding functions are empty (to measure what counting costs); reading then
+ * yields zeros.
+ */
+#ifndef ZCFS_STATS_COUNTERS_H
+#define ZCFS_STATS_COUNTERS_H
+
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/auto.h"
+#include "stats/histogram.h"
+
+#ifndef ZCFS_COUNTERS
+#define ZCFS_COUNTERS 1
+#endif
+
+enum counter {
+#define COUNTER(id, name, unit, help) CTR_##id,
+#include "stats/counters.def"
+	CTR_COUNT
+};
+
+enum hist {
+#define HISTOGRAM(id, name, unit, help) HIST_##id,
+#include "stats/counters.def"
+	HIST_COUNT
+};
+
+/*
+ * Live values; any thread adds, any thread reads. Zeroed memory is a valid empty one;
+ * counters_fini() ends it. One histogram is larger than all the sums together, and most files need
+ * one or two; so each is made by the first value it gets. Its pointer is set once and freed by
+ * counters_fini() only.
+ */
+struct counters {
+	_Atomic uint64_t sum[CTR_COUNT];
+	_Atomic(struct histogram *) hist[HIST_COUNT];
+};
+
+/* A copy of the values at one time; plain memory. */
+struct counters_snapshot {
+	uint64_t sum[CTR_COUNT];
+	struct histogram_snapshot hist[HIST_COUNT];
+};
+
+/*
+ * Slow path of counters_observe(): the histogram, made if it is not there; NULL: memory is short.
+ */
+struct histogram *counters_make_hist(struct counters *c, enum hist id);
+
+#if ZCFS_COUNTERS
+/* Never blocks, never allocates: may be called with a lock held. */
+static inline void counters_add(struct counters *c, enum counter id, uint64_t n)
+{
+	atomic_fetch_add_explicit(&c->sum[id], n, memory_order_relaxed);
+}
+
+/*
+ * Not with a lock held: the first value of each histogram allocates it. When memory is short then,
+ * the value is dropped; the sums are exact all the same.
+ */
+static inline void counters_observe(struct counters *c, enum hist id, uint64_t value)
+{
+	/* acquire: pairs with the release that publishes the zeroed histogram */
+	struct histogram *h = atomic_load_explicit(&c->hist[id], memory_order_acquire);
+	if (__builtin_expect(!h, 0))
+		h = counters_make_hist(c, id);
+	if (__builtin_expect(h != NULL, 1))
+		histogram_add(h, value);
+}
+#else
+static inline void counters_add(struct counters *c, enum counter id, uint64_t n)
+{
+	(void)c, (void)id, (void)n;
+}
+
+static inline void counters_observe(struct counters *c, enum hist id, uint64_t value)
+{
+	(void)c, (void)id, (void)value;
+}
+#endif
+
+/* Makes all histograms now, so that c can be the target of counters_move(). 0 or -ENOMEM. */
+int counters_prepare(struct counters *c) MUST_CHECK;
+
+/* Frees what c holds. No other thread may use it any more. */
+void counters_fini(struct counters *c);
+
+/* Adds c's present values to *into (which the caller zeroed or filled before). */
+void counters_accumulate(const struct counters *c, struct counters_snapshot *into);
+
+/*
+ * Moves every value of `from` into `to` and leaves zeros: no addition made meanwhile is lost or
+ * doubled. `to` was prepared; so nothing is allocated, and a lock may be held.
+ */
+void counters_move(struct counters *from, struct counters *to);
+
+/* Zeroes every value. Additions made meanwhile fall on either side. */
+void counters_reset(struct counters *c);
+
+#endif

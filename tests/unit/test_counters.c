@@ -1,0 +1,169 @@
+/* stats/counters: sums and histograms of one ledger, read, moved and zeroed while threads count. */
+#include "check.h"
+#include "stats/counters.h"
+
+#include <pthread.h>
+
+#define THREADS 4
+#define ADDS    200000
+
+TEST(zeroed_memory_reads_as_zero)
+{
+	struct counters c = {0};
+	struct counters_snapshot s = {0};
+
+	counters_accumulate(&c, &s);
+	for (unsigned i = 0; i < CTR_COUNT; i++)
+		CHECK_EQ(s.sum[i], 0);
+	for (unsigned i = 0; i < HIST_COUNT; i++)
+		CHECK_EQ(histogram_count(&s.hist[i]), 0);
+	counters_fini(&c);
+}
+
+TEST(adds_to_the_row_that_is_named)
+{
+	struct counters c = {0};
+	struct counters_snapshot s = {0};
+
+	counters_add(&c, CTR_READ_BYTES, 4096);
+	counters_add(&c, CTR_READ_BYTES, 1);
+	counters_add(&c, CTR_SYSCALLS, 3);
+	counters_observe(&c, HIST_READ_SIZE, 4096);
+	counters_accumulate(&c, &s);
+	CHECK_EQ(s.sum[CTR_READ_BYTES], 4097);
+	CHECK_EQ(s.sum[CTR_SYSCALLS], 3);
+	CHECK_EQ(s.sum[CTR_WRITE_BYTES], 0);
+	CHECK_EQ(histogram_count(&s.hist[HIST_READ_SIZE]), 1);
+	CHECK_EQ(s.hist[HIST_READ_SIZE].max, 4096);
+	CHECK_EQ(histogram_count(&s.hist[HIST_WRITE_SIZE]), 0);
+	counters_fini(&c);
+}
+
+TEST(accumulate_adds_to_what_is_there)
+{
+	struct counters c = {0};
+	struct counters_snapshot s = {0};
+
+	counters_add(&c, CTR_READ_OPS, 5);
+	counters_accumulate(&c, &s);
+	counters_accumulate(&c, &s);
+	CHECK_EQ(s.sum[CTR_READ_OPS], 10);
+	counters_fini(&c);
+}
+
+TEST(histograms_are_made_by_their_first_value)
+{
+	struct counters c = {0};
+
+	counters_add(&c, CTR_READ_OPS, 1);
+	for (unsigned i = 0; i < HIST_COUNT; i++)
+		CHECK(!atomic_load(&c.hist[i]));
+	counters_observe(&c, HIST_READ_SIZE, 1);
+	for (unsigned i = 0; i < HIST_COUNT; i++)
+		CHECK_EQ(atomic_load(&c.hist[i]) != NULL, i == HIST_READ_SIZE);
+	counters_fini(&c);
+	CHECK(!atomic_load(&c.hist[HIST_READ_SIZE]));
+}
+
+TEST(prepare_makes_all_and_keeps_values)
+{
+	struct counters c = {0};
+	struct counters_snapshot s = {0};
+
+	counters_observe(&c, HIST_READ_SIZE, 9);
+	REQUIRE(counters_prepare(&c) == 0);
+	for (unsigned i = 0; i < HIST_COUNT; i++)
+		CHECK(atomic_load(&c.hist[i]));
+	counters_accumulate(&c, &s);
+	CHECK_EQ(s.hist[HIST_READ_SIZE].max, 9);
+	counters_fini(&c);
+}
+
+TEST(move_empties_one_and_adds_to_the_other)
+{
+	struct counters from = {0}, to = {0};
+	struct counters_snapshot s = {0};
+
+	REQUIRE(counters_prepare(&to) == 0);
+	counters_add(&to, CTR_READ_BYTES, 1);
+	counters_observe(&to, HIST_READ_LATENCY, 50);
+	for (unsigned i = 0; i < CTR_COUNT; i++)
+		counters_add(&from, (enum counter)i, 100 + i);
+	counters_observe(&from, HIST_READ_LATENCY, 7);
+	counters_move(&from, &to);
+
+	counters_accumulate(&from, &s);
+	for (unsigned i = 0; i < CTR_COUNT; i++)
+		CHECK_EQ(s.sum[i], 0);
+	CHECK_EQ(histogram_count(&s.hist[HIST_READ_LATENCY]), 0);
+	counters_accumulate(&to, &s);
+	for (unsigned i = 0; i < CTR_COUNT; i++)
+		CHECK_EQ(s.sum[i], 100 + i + (i == CTR_READ_BYTES));
+	CHECK_EQ(histogram_count(&s.hist[HIST_READ_LATENCY]), 2);
+	CHECK_EQ(s.hist[HIST_READ_LATENCY].max, 50);
+	counters_fini(&from);
+	counters_fini(&to);
+}
+
+TEST(reset_leaves_nothing)
+{
+	struct counters c = {0};
+	struct counters_snapshot s = {0};
+
+	counters_add(&c, CTR_FSYNC_OPS, 2);
+	counters_observe(&c, HIST_FSYNC_LATENCY, 1000);
+	counters_reset(&c);
+	counters_accumulate(&c, &s);
+	CHECK_EQ(s.sum[CTR_FSYNC_OPS], 0);
+	CHECK_EQ(histogram_count(&s.hist[HIST_FSYNC_LATENCY]), 0);
+	counters_fini(&c);
+}
+
+struct shared {
+	struct counters counters;
+	pthread_barrier_t start;
+	atomic_uint n_running;
+};
+
+static void *count_many(void *arg)
+{
+	struct shared *shared = arg;
+
+	pthread_barrier_wait(&shared->start);
+	for (unsigned i = 0; i < ADDS; i++) {
+		counters_add(&shared->counters, CTR_READ_OPS, 1);
+		counters_add(&shared->counters, CTR_READ_BYTES, 4096);
+		counters_observe(&shared->counters, HIST_READ_SIZE, 4096);
+	}
+	atomic_fetch_sub(&shared->n_running, 1);
+	return NULL;
+}
+
+/* All threads meet at the first value, which allocates; the main thread moves meanwhile. */
+TEST(nothing_is_lost_while_threads_count)
+{
+	struct shared shared = {.n_running = THREADS};
+	struct counters to = {0};
+	struct counters_snapshot s = {0};
+	pthread_t thread[THREADS];
+
+	REQUIRE(counters_prepare(&to) == 0);
+	REQUIRE(pthread_barrier_init(&shared.start, NULL, THREADS + 1) == 0);
+	for (unsigned i = 0; i < THREADS; i++)
+		REQUIRE(pthread_create(&thread[i], NULL, count_many, &shared) == 0);
+	pthread_barrier_wait(&shared.start);
+	while (atomic_load(&shared.n_running))
+		counters_move(&shared.counters, &to);
+	for (unsigned i = 0; i < THREADS; i++)
+		pthread_join(thread[i], NULL);
+	pthread_barrier_destroy(&shared.start);
+
+	counters_accumulate(&shared.counters, &s);
+	counters_accumulate(&to, &s);
+	CHECK_EQ(s.sum[CTR_READ_OPS], THREADS * ADDS);
+	CHECK_EQ(s.sum[CTR_READ_BYTES], UINT64_C(4096) * THREADS * ADDS);
+	CHECK_EQ(s.hist[HIST_READ_SIZE].bucket[13], THREADS * ADDS);
+	CHECK_EQ(s.hist[HIST_READ_SIZE].max, 4096);
+	counters_fini(&shared.counters);
+	counters_fini(&to);
+}
