@@ -28,7 +28,7 @@ static inline void auto_free(void *p)
 /* int AUTO_FD fd = open(...); closed when the scope ends, unless taken. -1 (any negative) is "none". */
 #define AUTO_FD __attribute__((cleanup(auto_close)))
 /* char AUTO_FREE *s = strdup(...); freed when the scope ends, unless taken. */
-#define AUTO_FREE __attribute__((cleanup(auto_free)))
+#define AUTO_FREE  __attribute__((cleanup(auto_free)))
 #define MUST_CHECK __attribute__((warn_unused_result))
 
 /* Moves ownership of *fd to the caller. */
@@ -40,11 +40,11 @@ static inline int take_fd(int *fd)
 }
 
 /* Moves ownership of a heap pointer to the caller: return take_ptr(&p); */
-#define take_ptr(pp)                     \
-	__extension__({                  \
+#define take_ptr(pp)                          \
+	__extension__({                       \
 		__typeof__(*(pp)) p_ = *(pp); \
-		*(pp) = NULL;            \
-		p_;                      \
+		*(pp) = NULL;                 \
+		p_;                           \
 	})
 
 #endif

@@ -25,15 +25,21 @@ static unsigned kernel_copies(const struct account_entry *e, enum way way)
 static void book_ways(struct counters *c, const struct account_entry *e)
 {
 	static const enum counter of_read[WAY_COUNT] = {
-		[WAY_SPLICE] = CTR_READ_SPLICE_BYTES,	  [WAY_COPY] = CTR_READ_COPY_BYTES,
-		[WAY_DIRECT] = CTR_READ_DIRECT_BYTES,	  [WAY_MMAP] = CTR_READ_MMAP_BYTES,
-		[WAY_POOL_HIT] = CTR_READ_POOL_HIT_BYTES, [WAY_POOL_MISS] = CTR_READ_POOL_MISS_BYTES,
+		[WAY_SPLICE] = CTR_READ_SPLICE_BYTES,
+		[WAY_COPY] = CTR_READ_COPY_BYTES,
+		[WAY_DIRECT] = CTR_READ_DIRECT_BYTES,
+		[WAY_MMAP] = CTR_READ_MMAP_BYTES,
+		[WAY_POOL_HIT] = CTR_READ_POOL_HIT_BYTES,
+		[WAY_POOL_MISS] = CTR_READ_POOL_MISS_BYTES,
 		[WAY_KERNEL] = CTR_READ_KERNEL_BYTES,
 	};
 	static const enum counter of_write[WAY_COUNT] = {
-		[WAY_SPLICE] = CTR_WRITE_SPLICE_BYTES,	   [WAY_COPY] = CTR_WRITE_COPY_BYTES,
-		[WAY_DIRECT] = CTR_WRITE_DIRECT_BYTES,	   [WAY_MMAP] = CTR_WRITE_MMAP_BYTES,
-		[WAY_POOL_HIT] = CTR_WRITE_POOL_HIT_BYTES, [WAY_POOL_MISS] = CTR_WRITE_POOL_MISS_BYTES,
+		[WAY_SPLICE] = CTR_WRITE_SPLICE_BYTES,
+		[WAY_COPY] = CTR_WRITE_COPY_BYTES,
+		[WAY_DIRECT] = CTR_WRITE_DIRECT_BYTES,
+		[WAY_MMAP] = CTR_WRITE_MMAP_BYTES,
+		[WAY_POOL_HIT] = CTR_WRITE_POOL_HIT_BYTES,
+		[WAY_POOL_MISS] = CTR_WRITE_POOL_MISS_BYTES,
 		[WAY_KERNEL] = CTR_WRITE_KERNEL_BYTES,
 	};
 	uint64_t kernel_bytes = 0;
@@ -53,7 +59,8 @@ static void book_ways(struct counters *c, const struct account_entry *e)
 /* Whether the request starts where the handle's last one ended; remembers where this one does. */
 static bool is_sequential(const struct account_entry *e, uint64_t moved_bytes)
 {
-	_Atomic uint64_t *next = e->is_write ? &e->rq->handle->next_write_off : &e->rq->handle->next_read_off;
+	_Atomic uint64_t *next =
+		e->is_write ? &e->rq->handle->next_write_off : &e->rq->handle->next_read_off;
 	uint64_t expected =
 		atomic_exchange_explicit(next, e->rq->off_bytes + moved_bytes, memory_order_relaxed);
 	return expected == e->rq->off_bytes;
@@ -78,4 +85,24 @@ void account_book(struct ledger *l, const struct account_entry *e)
 	counters_observe(c, e->is_write ? HIST_WRITE_SIZE : HIST_READ_SIZE, e->rq->len_bytes);
 	counters_observe(c, e->is_write ? HIST_WRITE_LATENCY : HIST_READ_LATENCY,
 			 account_now_ns() - e->t_arrival_ns);
+}
+
+void account_rebook_as_copy(struct ledger *l, uint64_t n)
+{
+	if (!l)
+		return;
+	counters_add(&l->counters, CTR_READ_SPLICE_BYTES, -n);
+	counters_add(&l->counters, CTR_READ_COPY_BYTES, n);
+	counters_add(&l->counters, CTR_COPY_USER_BYTES, 2 * n);
+	counters_add(&l->counters, CTR_COPY_TOTAL_BYTES, n); /* two of the daemon's for one of the kernel's */
+}
+
+void account_book_sync(struct ledger *l, bool is_datasync, int err, uint64_t t_arrival_ns)
+{
+	if (!l)
+		return;
+	counters_add(&l->counters, is_datasync ? CTR_FDATASYNC_OPS : CTR_FSYNC_OPS, 1);
+	if (err < 0)
+		counters_add(&l->counters, CTR_FSYNC_ERRORS, 1);
+	counters_observe(&l->counters, HIST_FSYNC_LATENCY, account_now_ns() - t_arrival_ns);
 }

@@ -24,6 +24,12 @@ struct account_entry {
 /* Adds one READ or WRITE to l (NULL: nothing). Any thread. */
 void account_book(struct ledger *l, const struct account_entry *e);
 
+/* A READ of n bytes was booked as spliced and then copied after all: both copies through the daemon's memory. */
+void account_rebook_as_copy(struct ledger *l, uint64_t n);
+
+/* Adds one fsync or fdatasync (err: 0 or -errno) that began at t_arrival_ns. */
+void account_book_sync(struct ledger *l, bool is_datasync, int err, uint64_t t_arrival_ns);
+
 /* CLOCK_MONOTONIC in nanoseconds; constant 0 where counting is compiled out. */
 static inline uint64_t account_now_ns(void)
 {

@@ -43,8 +43,8 @@ int payload_to_memory(struct worker *w, struct payload *in, struct account *acc)
 	return 0;
 }
 
-int path_copy_range(struct worker *w, int fd, uint64_t off_bytes, size_t len_bytes, struct reply *out,
-		    struct account *acc)
+int path_copy_range(struct worker *w, int fd, uint64_t off_bytes, size_t len_bytes,
+		    struct reply *out, struct account *acc)
 {
 	size_t done = 0;
 	while (done < len_bytes) {
@@ -76,7 +76,8 @@ ssize_t path_copy_payload(struct worker *w, const struct io_request *rq, int fd,
 	while (in->len_bytes > 0) {
 		struct iovec iov = {.iov_base = in->mem, .iov_len = in->len_bytes};
 		w->syscalls++;
-		ssize_t n = pwritev2(fd, &iov, 1, (off_t)(rq->off_bytes + done), rq->is_append ? RWF_APPEND : 0);
+		ssize_t n = pwritev2(fd, &iov, 1, (off_t)(rq->off_bytes + done),
+				     rq->is_append ? RWF_APPEND : 0);
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0 && done == 0)

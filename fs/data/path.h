@@ -17,7 +17,16 @@
 #include "node/handle.h"
 
 /* The ways bytes can go; they add up to R.bytes. */
-enum way { WAY_SPLICE, WAY_COPY, WAY_DIRECT, WAY_MMAP, WAY_POOL_HIT, WAY_POOL_MISS, WAY_KERNEL, WAY_COUNT };
+enum way {
+	WAY_SPLICE,
+	WAY_COPY,
+	WAY_DIRECT,
+	WAY_MMAP,
+	WAY_POOL_HIT,
+	WAY_POOL_MISS,
+	WAY_KERNEL,
+	WAY_COUNT
+};
 
 /* One READ or WRITE as the kernel sent it. */
 struct io_request {
@@ -61,9 +70,11 @@ struct payload {
 struct path_ops {
 	const char *name;
 	/* Fills *out, and *acc but for the reply's own copy. 0 or -errno. Blocks on the backing file. */
-	int (*read)(struct worker *w, const struct io_request *rq, struct reply *out, struct account *acc);
+	int (*read)(struct worker *w, const struct io_request *rq, struct reply *out,
+		    struct account *acc);
 	/* Writes the payload. Bytes written (short only at ENOSPC and the like), or -errno; *acc says how they went. */
-	ssize_t (*write)(struct worker *w, const struct io_request *rq, struct payload *in, struct account *acc);
+	ssize_t (*write)(struct worker *w, const struct io_request *rq, struct payload *in,
+			 struct account *acc);
 	/* A WRITE of len bytes is better received through the pipe. */
 	bool (*wants_pipe)(size_t len_bytes);
 };
@@ -78,8 +89,8 @@ enum path_id path_resolve(enum path_id handle_path, bool is_direct);
 int payload_to_memory(struct worker *w, struct payload *in, struct account *acc) MUST_CHECK;
 
 /* Reads a range of fd into w->data as REPLY_MEMORY, by WAY_COPY: what path copy does, and splice's fallback. 0 or -errno. */
-int path_copy_range(struct worker *w, int fd, uint64_t off_bytes, size_t len_bytes, struct reply *out,
-		    struct account *acc) MUST_CHECK;
+int path_copy_range(struct worker *w, int fd, uint64_t off_bytes, size_t len_bytes,
+		    struct reply *out, struct account *acc) MUST_CHECK;
 
 /* Writes the payload through memory to fd by WAY_COPY, at its offset or, for is_append, at the end. Bytes or -errno. */
 ssize_t path_copy_payload(struct worker *w, const struct io_request *rq, int fd, struct payload *in,

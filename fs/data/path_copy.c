@@ -12,7 +12,8 @@ static int copy_read(struct worker *w, const struct io_request *rq, struct reply
 	return path_copy_range(w, fd, rq->off_bytes, rq->len_bytes, out, acc);
 }
 
-static ssize_t copy_write(struct worker *w, const struct io_request *rq, struct payload *in, struct account *acc)
+static ssize_t copy_write(struct worker *w, const struct io_request *rq, struct payload *in,
+			  struct account *acc)
 {
 	int fd = handle_fd(rq->handle, false);
 	if (fd < 0)

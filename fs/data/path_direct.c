@@ -20,7 +20,8 @@
 #include "node/dio.h"
 
 /* A program's own O_DIRECT request, to the letter. */
-static int exact_read(struct worker *w, const struct io_request *rq, int fd, struct reply *out, struct account *acc)
+static int exact_read(struct worker *w, const struct io_request *rq, int fd, struct reply *out,
+		      struct account *acc)
 {
 	ssize_t n;
 	do {
@@ -33,7 +34,8 @@ static int exact_read(struct worker *w, const struct io_request *rq, int fd, str
 		return -err;
 	}
 	acc->dma_bytes += (uint64_t)n;
-	*out = (struct reply){.kind = REPLY_MEMORY, .mem = w->data, .len_bytes = (size_t)n, .way = WAY_DIRECT};
+	*out = (struct reply){
+		.kind = REPLY_MEMORY, .mem = w->data, .len_bytes = (size_t)n, .way = WAY_DIRECT};
 	return 0;
 }
 
@@ -68,7 +70,8 @@ static int widened_read(struct worker *w, const struct io_request *rq, int fd, s
 	return 0;
 }
 
-static int direct_read(struct worker *w, const struct io_request *rq, struct reply *out, struct account *acc)
+static int direct_read(struct worker *w, const struct io_request *rq, struct reply *out,
+		       struct account *acc)
 {
 	int fd = handle_fd(rq->handle, true);
 	if (fd < 0)
@@ -78,8 +81,8 @@ static int direct_read(struct worker *w, const struct io_request *rq, struct rep
 	return widened_read(w, rq, fd, out, acc);
 }
 
-static ssize_t direct_pwrite(struct worker *w, int fd, const unsigned char *mem, size_t len_bytes, uint64_t off_bytes,
-			     bool is_append)
+static ssize_t direct_pwrite(struct worker *w, int fd, const unsigned char *mem, size_t len_bytes,
+			     uint64_t off_bytes, bool is_append)
 {
 	struct iovec iov = {.iov_base = (void *)(uintptr_t)mem, .iov_len = len_bytes};
 	ssize_t n;
@@ -91,8 +94,8 @@ static ssize_t direct_pwrite(struct worker *w, int fd, const unsigned char *mem,
 }
 
 /* A piece that is no whole block: through the page cache, then out of it. */
-static ssize_t fragment_write(struct worker *w, const struct io_request *rq, const unsigned char *mem, size_t len_bytes,
-			      uint64_t off_bytes, struct account *acc)
+static ssize_t fragment_write(struct worker *w, const struct io_request *rq, const unsigned char *mem,
+			      size_t len_bytes, uint64_t off_bytes, struct account *acc)
 {
 	int fd = handle_fd(rq->handle, false);
 	if (fd < 0)
@@ -106,7 +109,8 @@ static ssize_t fragment_write(struct worker *w, const struct io_request *rq, con
 	off_t span = rq->is_append ? 0 : n;
 	w->syscalls += 2;
 	if (sync_file_range(fd, from, span,
-			    SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER) < 0)
+			    SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE |
+				    SYNC_FILE_RANGE_WAIT_AFTER) < 0)
 		return -errno;
 	/* Only advice: a page that stays is coherent all the same. */
 	(void)posix_fadvise(fd, from, span, POSIX_FADV_DONTNEED);
@@ -114,8 +118,9 @@ static ssize_t fragment_write(struct worker *w, const struct io_request *rq, con
 }
 
 /* One piece of a write that was not aligned by its program; way by whether it is whole blocks. */
-static ssize_t piece_write(struct worker *w, const struct io_request *rq, int fd, const unsigned char *mem, size_t len_bytes,
-			   uint64_t off_bytes, bool is_whole, struct account *acc)
+static ssize_t piece_write(struct worker *w, const struct io_request *rq, int fd,
+			   const unsigned char *mem, size_t len_bytes, uint64_t off_bytes,
+			   bool is_whole, struct account *acc)
 {
 	if (len_bytes == 0)
 		return 0;
@@ -136,8 +141,8 @@ static ssize_t piece_write(struct worker *w, const struct io_request *rq, int fd
 	return n;
 }
 
-static ssize_t split_write(struct worker *w, const struct io_request *rq, int fd, struct payload *in,
-			   struct account *acc)
+static ssize_t split_write(struct worker *w, const struct io_request *rq, int fd,
+			   struct payload *in, struct account *acc)
 {
 	w->syscalls++;
 	uint64_t align = dio_align_bytes(fd);
@@ -152,7 +157,8 @@ static ssize_t split_write(struct worker *w, const struct io_request *rq, int fd
 	size_t done = 0;
 	for (int i = 0; i < 3; i++) {
 		size_t len_bytes = (size_t)(edge[i + 1] - edge[i]);
-		ssize_t n = piece_write(w, rq, fd, in->mem + (edge[i] - off), len_bytes, edge[i], i == 1, acc);
+		ssize_t n = piece_write(w, rq, fd, in->mem + (edge[i] - off), len_bytes, edge[i],
+					i == 1, acc);
 		if (n < 0)
 			return done > 0 ? (ssize_t)done : n;
 		done += (size_t)n;
@@ -162,7 +168,8 @@ static ssize_t split_write(struct worker *w, const struct io_request *rq, int fd
 	return (ssize_t)done;
 }
 
-static ssize_t direct_write(struct worker *w, const struct io_request *rq, struct payload *in, struct account *acc)
+static ssize_t direct_write(struct worker *w, const struct io_request *rq, struct payload *in,
+			    struct account *acc)
 {
 	int fd = handle_fd(rq->handle, true);
 	if (fd < 0)

@@ -12,7 +12,8 @@
 
 #include <fcntl.h>
 
-static int splice_read(struct worker *w, const struct io_request *rq, struct reply *out, struct account *acc)
+static int splice_read(struct worker *w, const struct io_request *rq, struct reply *out,
+		       struct account *acc)
 {
 	int fd = handle_fd(rq->handle, false);
 	if (fd < 0)
@@ -25,8 +26,8 @@ static int splice_read(struct worker *w, const struct io_request *rq, struct rep
 }
 
 /* The pipe's payload goes to fd; what a backing that cannot be spliced into leaves is copied. */
-static ssize_t splice_payload(struct worker *w, const struct io_request *rq, int fd, struct payload *in,
-			      struct account *acc)
+static ssize_t splice_payload(struct worker *w, const struct io_request *rq, int fd,
+			      struct payload *in, struct account *acc)
 {
 	loff_t off = (loff_t)rq->off_bytes;
 	size_t done = 0;
@@ -48,7 +49,8 @@ static ssize_t splice_payload(struct worker *w, const struct io_request *rq, int
 	return (ssize_t)done;
 }
 
-static ssize_t splice_write(struct worker *w, const struct io_request *rq, struct payload *in, struct account *acc)
+static ssize_t splice_write(struct worker *w, const struct io_request *rq, struct payload *in,
+			    struct account *acc)
 {
 	int fd = handle_fd(rq->handle, false);
 	if (fd < 0)

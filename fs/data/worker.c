@@ -8,6 +8,8 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "base/log.h"
+
 #define PAGE_BYTES 4096UL
 
 void pipe_close(struct pipe *p)
@@ -38,11 +40,13 @@ int pipe_open(struct pipe *p, size_t slots)
 	return 0;
 }
 
-int pipe_renew(struct pipe *p)
+void pipe_renew(struct pipe *p)
 {
 	size_t slots = p->slots;
 	pipe_close(p);
-	return pipe_open(p, slots);
+	int err = pipe_open(p, slots);
+	if (err < 0)
+		log_err("cannot renew a worker's pipe, it copies from now on: %s", strerror(-err));
 }
 
 /*
@@ -66,7 +70,8 @@ uint64_t pipe_max_io(uint64_t wanted_bytes)
 		return wanted_bytes;
 	/* Halving keeps requests a power of two: 1 MiB reads split evenly, not into 254 pages and 2. */
 	while (io_bytes > PAGE_BYTES) {
-		if (pipe_open(&probe, slots_for(io_bytes)) == 0 && probe.slots >= io_bytes / PAGE_BYTES + 2)
+		if (pipe_open(&probe, slots_for(io_bytes)) == 0 &&
+		    probe.slots >= io_bytes / PAGE_BYTES + 2)
 			break;
 		io_bytes = io_bytes / 2 / PAGE_BYTES * PAGE_BYTES;
 	}
@@ -80,7 +85,8 @@ int worker_init(struct worker *w, uint64_t max_io_bytes, bool want_pipe)
 	w->data_bytes = max_io_bytes + WORKER_SLACK;
 	w->scratch_bytes = WORKER_SCRATCH;
 	w->area_bytes = WORKER_HEADROOM + w->data_bytes + w->scratch_bytes;
-	void *area = mmap(NULL, w->area_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	void *area =
+		mmap(NULL, w->area_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (area == MAP_FAILED)
 		return -errno;
 	w->area = area;

@@ -41,7 +41,7 @@ struct worker {
 
 #define WORKER_HEADROOM 4096
 /* What an unaligned range costs beyond max_io when it is widened to the alignment: one unit at each end, 64K at most. */
-#define WORKER_SLACK (128UL * 1024)
+#define WORKER_SLACK   (128UL * 1024)
 #define WORKER_SCRATCH (128UL * 1024)
 
 /* max_io_bytes: the largest payload. want_pipe: make the pipe for splicing. 0 or -errno; on failure nothing is held. */
@@ -51,8 +51,11 @@ void worker_fini(struct worker *w);
 /* Makes or grows p to at least `slots` pages, as far as permitted; p->slots tells. 0 or -errno. */
 int pipe_open(struct pipe *p, size_t slots) MUST_CHECK;
 void pipe_close(struct pipe *p);
-/* Empties p by replacing it: after an error nobody knows what is left in it. 0 or -errno (then p is closed). */
-int pipe_renew(struct pipe *p) MUST_CHECK;
+/*
+ * Empties p by replacing it: after an error nobody knows what is left in it. If no new one is to be had
+ * p is closed (rd < 0), which says so in the log, and the worker copies from then on.
+ */
+void pipe_renew(struct pipe *p);
 
 /* The largest READ or WRITE whose pages and header fit a pipe here: min(wanted, what F_SETPIPE_SZ grants). Multiple of 4096. */
 uint64_t pipe_max_io(uint64_t wanted_bytes);

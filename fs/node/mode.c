@@ -65,21 +65,25 @@ static uint64_t content_identity(const struct statx *stx)
 
 void mode_opened(struct node *node, const struct handle *h, const struct statx *stx, struct open_mode *m)
 {
-	atomic_fetch_add_explicit(m->is_cached ? &node->opens_cached : &node->opens_direct, 1, memory_order_seq_cst);
+	atomic_fetch_add_explicit(m->is_cached ? &node->opens_cached : &node->opens_direct, 1,
+				  memory_order_seq_cst);
 	if (m->is_cached && stx) {
 		uint64_t identity = content_identity(stx);
-		uint64_t before = atomic_exchange_explicit(&node->cached_identity, identity, memory_order_relaxed);
+		uint64_t before = atomic_exchange_explicit(&node->cached_identity, identity,
+							   memory_order_relaxed);
 		m->keep_cache = identity != 0 && identity == before;
 	}
-	uint64_t last = LAST_VALID | (h->open_flags & O_DIRECT ? LAST_DIRECT : 0) | (m->is_cached ? LAST_CACHED : 0) |
-			(m->keep_cache ? LAST_KEPT : 0) | (uint64_t)m->path << 8 | (uint64_t)m->reason << 16 |
+	uint64_t last = LAST_VALID | (h->open_flags & O_DIRECT ? LAST_DIRECT : 0) |
+			(m->is_cached ? LAST_CACHED : 0) | (m->keep_cache ? LAST_KEPT : 0) |
+			(uint64_t)m->path << 8 | (uint64_t)m->reason << 16 |
 			(uint64_t)(h->open_flags & O_ACCMODE) << 32;
 	atomic_store_explicit(&node->last_mode, last, memory_order_relaxed);
 }
 
 void mode_closed(struct node *node, const struct handle *h)
 {
-	atomic_fetch_sub_explicit(h->is_cached ? &node->opens_cached : &node->opens_direct, 1, memory_order_seq_cst);
+	atomic_fetch_sub_explicit(h->is_cached ? &node->opens_cached : &node->opens_direct, 1,
+				  memory_order_seq_cst);
 }
 
 bool mode_has_cached_opens(const struct node *node)
@@ -99,14 +103,16 @@ void mode_describe(const struct node *node, char *buf, size_t len_bytes)
 		return;
 	}
 	enum path_id path = (enum path_id)(last >> 8 & 0xff);
-	const char *effective = path != PATH_ID_AUTO ? path_id_name(path) :
-				last & LAST_DIRECT   ? "auto (direct)" :
-						       "auto (splice)";
+	const char *effective = path != PATH_ID_AUTO ? path_id_name(path)
+				: last & LAST_DIRECT ? "auto (direct)"
+						     : "auto (splice)";
 	const char *reason = reasons[last >> 16 & 0xff];
-	snprintf(buf, len_bytes, "live: %u cached, %u direct_io; last: requested=%s%s path=%s kernel_cache=%s%s%s", cached,
-		 direct, access[last >> 32 & O_ACCMODE], last & LAST_DIRECT ? "|O_DIRECT" : "", effective,
-		 !(last & LAST_CACHED) ? "none" :
-		 last & LAST_KEPT      ? "kept" :
-					 "fresh",
+	snprintf(buf, len_bytes,
+		 "live: %u cached, %u direct_io; last: requested=%s%s path=%s kernel_cache=%s%s%s",
+		 cached, direct, access[last >> 32 & O_ACCMODE],
+		 last & LAST_DIRECT ? "|O_DIRECT" : "", effective,
+		 !(last & LAST_CACHED) ? "none"
+		 : last & LAST_KEPT    ? "kept"
+				       : "fresh",
 		 reason ? " reason=" : "", reason ? reason : "");
 }

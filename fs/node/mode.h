@@ -35,7 +35,8 @@ struct open_mode mode_decide(const struct options *opt, const struct node *node,
  * Books the open in the node. stx: attributes taken after the backing open (needed for cached opens; NULL: the cache is not
  * kept). Sets m->keep_cache. Pair with mode_closed().
  */
-void mode_opened(struct node *node, const struct handle *h, const struct statx *stx, struct open_mode *m);
+void mode_opened(struct node *node, const struct handle *h, const struct statx *stx,
+		 struct open_mode *m);
 void mode_closed(struct node *node, const struct handle *h);
 
 /* Whether a write past the kernel's page cache must invalidate it: some open of the node uses it now. */

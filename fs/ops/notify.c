@@ -96,8 +96,8 @@ void notifier_free(struct notifier *n)
 	free(n);
 }
 
-void notifier_answer_write(struct notifier *n, const struct reply_to *to, fuse_ino_t ino, uint64_t off_bytes,
-			   uint64_t len_bytes, size_t written_bytes)
+void notifier_answer_write(struct notifier *n, const struct reply_to *to, fuse_ino_t ino,
+			   uint64_t off_bytes, uint64_t len_bytes, size_t written_bytes)
 {
 	struct item on_stack = {.to = *to,
 				.ino = ino,

@@ -26,7 +26,7 @@ void notifier_free(struct notifier *n);
  * Drops the kernel's cached pages of [off, off + len) of inode `ino` (len 0: to the end), then answers the WRITE `to` with
  * written_bytes. Never blocks; short of memory, it answers at once after dropping the pages itself.
  */
-void notifier_answer_write(struct notifier *n, const struct reply_to *to, fuse_ino_t ino, uint64_t off_bytes,
-			   uint64_t len_bytes, size_t written_bytes);
+void notifier_answer_write(struct notifier *n, const struct reply_to *to, fuse_ino_t ino,
+			   uint64_t off_bytes, uint64_t len_bytes, size_t written_bytes);
 
 #endif

@@ -18,6 +18,7 @@
 #include <time.h>
 
 #include "base/lock.h"
+#include "data/account.h"
 #include "ops/ops.h"
 #include "ops/rule.h"
 
@@ -262,26 +263,14 @@ void ops_readdirplus(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, str
 	list(req, size, off, dir_of(fi), true);
 }
 
-static uint64_t now_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000000000U + (uint64_t)now.tv_nsec;
-}
-
 void ops_fsyncdir(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_info *fi)
 {
 	struct fs *fs = ops_fs(req);
-	struct ledger *ledger = node_ledger(fs->nodes, ops_node(fs, ino));
 	int fd = dir_of(fi)->fd;
-	uint64_t start_ns = now_ns();
+	uint64_t start_ns = account_now_ns();
 	int rc = (datasync ? fdatasync(fd) : fsync(fd)) < 0 ? -errno : 0;
 
-	if (ledger) { /* before the reply: who has its answer finds itself counted */
-		counters_add(&ledger->counters, datasync ? CTR_FDATASYNC_OPS : CTR_FSYNC_OPS, 1);
-		counters_add(&ledger->counters, CTR_FSYNC_ERRORS, rc != 0);
-		counters_observe(&ledger->counters, HIST_FSYNC_LATENCY, now_ns() - start_ns);
-	}
+	/* before the reply: who has its answer finds itself counted */
+	account_book_sync(node_ledger(fs->nodes, ops_node(fs, ino)), datasync, rc, start_ns);
 	ops_reply_err(req, rc);
 }

@@ -54,20 +54,16 @@ void reply_send_written(struct worker *w, const struct reply_to *to, size_t writ
 }
 
 /* The header goes into the bytes directly before the data, which are the worker's and no longer needed. */
-static int64_t send_memory(struct worker *w, const struct reply_to *to, const struct reply *r, struct account *acc)
+static void send_memory(struct worker *w, const struct reply_to *to, const struct reply *r)
 {
 	struct fuse_out_header header = header_of(to, r->len_bytes, 0);
 	unsigned char *msg = r->mem - sizeof(header);
 	memcpy(msg, &header, sizeof(header));
-	int err = message_send(w, to, msg, header.len);
-	if (err < 0)
-		return err;
-	acc->way_bytes[r->way] += r->len_bytes;
-	acc->user_bytes += r->len_bytes;
-	return (int64_t)r->len_bytes;
+	(void)message_send(w, to, msg, header.len);
 }
 
-static int header_to_pipe(struct worker *w, const struct pipe *p, const struct reply_to *to, size_t data_bytes)
+static int header_to_pipe(struct worker *w, const struct pipe *p, const struct reply_to *to,
+			  size_t data_bytes)
 {
 	struct fuse_out_header header = header_of(to, data_bytes, 0);
 	w->syscalls++;
@@ -120,54 +116,66 @@ static int shorten(struct worker *w, const struct reply_to *to, size_t data_byte
 	return 0;
 }
 
-/* 0 with *sent set, or -errno with the pipe in an unknown state. */
-static int send_range(struct worker *w, const struct reply_to *to, const struct reply *r, size_t *sent)
+/* The whole message into the pipe. Bytes of data, or -errno with the pipe in an unknown state. */
+static ssize_t fill_pipe(struct worker *w, const struct reply_to *to, const struct reply *r)
 {
 	int err = header_to_pipe(w, &w->pipe, to, r->len_bytes);
 	if (err < 0)
 		return err;
 	ssize_t n = range_to_pipe(w, r);
-	if (n < 0)
-		return (int)n;
-	if ((size_t)n < r->len_bytes)
+	if (n >= 0 && (size_t)n < r->len_bytes)
 		err = shorten(w, to, (size_t)n);
-	if (err < 0)
-		return err;
-	size_t total = sizeof(struct fuse_out_header) + (size_t)n;
-	w->syscalls++;
-	ssize_t out = splice(w->pipe.rd, NULL, to->dev_fd, NULL, total, 0);
-	if (out != (ssize_t)total)
-		return out < 0 ? -errno : -EIO;
-	*sent = (size_t)n;
-	return 0;
+	return err < 0 ? err : n;
 }
 
 /* Errors of the splice itself, not of the file: then copying may still serve the request. */
-static bool is_splice_refused(int err)
+static bool is_splice_refused(ssize_t err)
 {
 	return err == -EINVAL || err == -EAGAIN || err == -ENOMEM || err == -EOPNOTSUPP;
 }
 
-int64_t reply_send(struct worker *w, const struct reply_to *to, const struct reply *r, struct account *acc)
+int64_t reply_prepare(struct worker *w, const struct reply_to *to, struct reply *r, struct account *acc)
 {
-	if (r->kind == REPLY_MEMORY)
-		return send_memory(w, to, r, acc);
-	size_t sent = 0;
-	int err = send_range(w, to, r, &sent);
-	if (err == 0) {
-		acc->way_bytes[WAY_SPLICE] += sent;
-		return (int64_t)sent;
+	if (r->kind == REPLY_RANGE) {
+		ssize_t n = fill_pipe(w, to, r);
+		if (n >= 0) {
+			r->len_bytes = (size_t)n;
+			acc->way_bytes[WAY_SPLICE] += (size_t)n;
+			return n;
+		}
+		pipe_renew(&w->pipe);
+		if (!is_splice_refused(n))
+			return n;
+		int err = path_copy_range(w, r->fd, r->off_bytes, r->len_bytes, r, acc);
+		if (err < 0)
+			return err;
 	}
-	int renewed = pipe_renew(&w->pipe);
-	if (renewed < 0)
-		log_err("cannot renew a worker's pipe, it copies from now on: %s", strerror(-renewed));
-	if (err == -ENOENT || err == -ENODEV)
-		return err;
+	acc->way_bytes[r->way] += r->len_bytes;
+	acc->user_bytes += r->len_bytes;
+	return (int64_t)r->len_bytes;
+}
+
+bool reply_commit(struct worker *w, const struct reply_to *to, const struct reply *r)
+{
+	if (r->kind == REPLY_MEMORY) {
+		send_memory(w, to, r);
+		return false;
+	}
+	size_t total = sizeof(struct fuse_out_header) + r->len_bytes;
+	w->syscalls++;
+	ssize_t out = splice(w->pipe.rd, NULL, to->dev_fd, NULL, total, 0);
+	if (out == (ssize_t)total)
+		return false;
+	int err = out < 0 ? errno : EIO;
+	pipe_renew(&w->pipe);
+	if (err == ENOENT || err == ENODEV) /* the requester is gone */
+		return false;
 	struct reply copied;
-	if (is_splice_refused(err))
-		err = path_copy_range(w, r->fd, r->off_bytes, r->len_bytes, &copied, acc);
-	if (err == 0)
-		return send_memory(w, to, &copied, acc);
-	reply_send_err(w, to, err);
-	return err;
+	struct account unused = {0};
+	int rc = path_copy_range(w, r->fd, r->off_bytes, r->len_bytes, &copied, &unused);
+	if (rc < 0)
+		reply_send_err(w, to, rc);
+	else
+		send_memory(w, to, &copied);
+	return true;
 }

@@ -17,10 +17,17 @@ struct reply_to {
 };
 
 /*
- * Sends a READ's answer and completes acc with what the sending did: a range that could not be spliced is copied and said so.
- * Returns the bytes sent, or -errno of an error reply it sent instead. The worker's pipe is empty afterwards.
+ * A READ's answer in two steps, so that it can be booked in between. reply_prepare() brings the range into the worker's pipe
+ * (or, where it cannot be spliced, into memory: then *r says so afterwards) and completes acc. Returns the bytes to be sent,
+ * or -errno, with the pipe empty.
  */
-int64_t reply_send(struct worker *w, const struct reply_to *to, const struct reply *r, struct account *acc);
+int64_t reply_prepare(struct worker *w, const struct reply_to *to, struct reply *r, struct account *acc);
+
+/*
+ * Sends what was prepared; the pipe is empty afterwards. True if /dev/fuse refused to take the pipe's pages and the bytes
+ * were copied after all: a spliced range has to be booked anew. A requester that is gone is no error.
+ */
+bool reply_commit(struct worker *w, const struct reply_to *to, const struct reply *r) MUST_CHECK;
 
 /* Sends an error (-errno, or 0 for success without data). */
 void reply_send_err(struct worker *w, const struct reply_to *to, int err);
