@@ -32,10 +32,9 @@ load ../helper
 	done
 }
 
-@test "of mounts on one another it takes the topmost" {
+@test "a second mount on a zcfs mount is refused, the first stays" {
 	mount_zcfs
-	zcfs mount "$BACKING" "$MNT"
-	zcfs umount "$MNT"
+	fails_with 2 "zcfs: $MNT is busy: *zcfs umount*" zcfs mount "$BACKING" "$MNT"
 	is_mounted "$MNT"
 	zcfs umount "$MNT"
 	run ! is_mounted "$MNT"

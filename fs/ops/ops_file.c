@@ -1,0 +1,114 @@
+/*
+ * READ and WRITE: from the kernel's request to a data path, to the ledger, to the reply. Each request is booked once, before
+ * its answer goes out, so that whoever has the answer finds it counted.
+ */
+#include "ops/ops_file.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include "data/account.h"
+#include "node/mode.h"
+#include "ops/notify.h"
+
+static void book(const struct file_request *r, const struct io_request *rq,
+		 const struct account *acc, bool is_write, int64_t result)
+{
+	struct account_entry e = {
+		.rq = rq,
+		.acc = acc,
+		.is_write = is_write,
+		.syscalls = r->w->syscalls + 1, /* the reply is still to come */
+		.t_arrival_ns = r->t_arrival_ns,
+		.result = result,
+	};
+	account_book(node_ledger(rq->handle->nodes, rq->handle->node), &e);
+}
+
+void ops_file_read(const struct file_request *r, const struct fuse_read_in *in)
+{
+	struct io_request rq = {
+		.handle = (struct handle *)(uintptr_t)in->fh,
+		.off_bytes = in->offset,
+		.len_bytes = in->size,
+		.is_direct = in->flags & O_DIRECT,
+	};
+	struct account acc = {0};
+	struct reply reply = {0};
+	int64_t n = -EINVAL;
+	if (rq.len_bytes <= r->fs->max_io_bytes) {
+		enum path_id path = path_resolve(rq.handle->path, rq.is_direct);
+		n = path_ops_get(path)->read(r->w, &rq, &reply, &acc);
+	}
+	if (n == 0)
+		n = reply_prepare(r->w, &r->to, &reply, &acc);
+	book(r, &rq, &acc, false, n);
+	if (n < 0) {
+		reply_send_err(r->w, &r->to, (int)n);
+		return;
+	}
+	if (reply_commit(r->w, &r->to, &reply))
+		account_rebook_as_copy(node_ledger_peek(rq.handle->node), (uint64_t)n);
+}
+
+/* The data is not where the kernel's cache has it: somebody appended underneath. */
+static bool is_append_displaced(struct worker *w, const struct io_request *rq, ssize_t n)
+{
+	struct stat st;
+	if (!rq->is_append)
+		return false;
+	w->syscalls++;
+	return fstat(handle_any_fd(rq->handle), &st) == 0 &&
+	       (uint64_t)st.st_size != rq->off_bytes + (uint64_t)n;
+}
+
+/* Whether the kernel's cached pages of the range must go before the write is answered (node/mode.h, rule 3). */
+static bool is_past_cache(const struct io_request *rq)
+{
+	return (rq->is_direct || !rq->handle->is_cached) && !rq->is_writeback &&
+	       mode_has_cached_opens(rq->handle->node);
+}
+
+static void answer_write(const struct file_request *r, const struct io_request *rq, ssize_t n)
+{
+	if (n < 0)
+		reply_send_err(r->w, &r->to, (int)n);
+	else if (is_append_displaced(r->w, rq, n))
+		notifier_answer_write(r->fs->notifier, &r->to, r->nodeid, 0, 0, (size_t)n);
+	else if (is_past_cache(rq))
+		notifier_answer_write(r->fs->notifier, &r->to, r->nodeid, rq->off_bytes,
+				      (uint64_t)n, (size_t)n);
+	else
+		reply_send_written(r->w, &r->to, (size_t)n);
+}
+
+void ops_file_write(const struct file_request *r, const struct fuse_write_in *in, struct payload *payload)
+{
+	struct io_request rq = {
+		.handle = (struct handle *)(uintptr_t)in->fh,
+		.off_bytes = in->offset,
+		.len_bytes = payload->len_bytes,
+		.is_direct = in->flags & O_DIRECT && !(in->write_flags & FUSE_WRITE_CACHE),
+		.is_writeback = in->write_flags & FUSE_WRITE_CACHE,
+	};
+	rq.is_append = in->flags & O_APPEND && !rq.is_writeback;
+	/* Who may not set set-id bits loses them by writing; write-back speaks for a store that took none away. */
+	if (r->fs->has_killpriv)
+		cred_set_fsetid(&r->w->cred, !(in->write_flags & FUSE_WRITE_KILL_SUIDGID));
+	/* A payload in memory was copied there by the request's receipt. */
+	struct account acc = {.user_bytes = payload->mem ? payload->len_bytes : 0};
+	enum path_id path = path_resolve(rq.handle->path, rq.is_direct);
+	ssize_t n = path_ops_get(path)->write(r->w, &rq, payload, &acc);
+	book(r, &rq, &acc, true, n);
+	answer_write(r, &rq, n);
+	if (!payload->mem && payload->len_bytes > 0)
+		pipe_renew(&r->w->pipe);
+}
+
+bool ops_file_wants_pipe(const struct fuse_write_in *in)
+{
+	const struct handle *h = (const struct handle *)(uintptr_t)in->fh;
+	bool is_direct = in->flags & O_DIRECT && !(in->write_flags & FUSE_WRITE_CACHE);
+	return !(in->flags & O_APPEND) &&
+	       path_ops_get(path_resolve(h->path, is_direct))->wants_pipe(in->size);
+}

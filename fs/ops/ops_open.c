@@ -1,0 +1,190 @@
+/*
+ * Opening, closing and syncing files. What an open may be is node/mode.c's decision; here it is carried out and told to
+ * the kernel.
+ */
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include "data/account.h"
+#include "node/mode.h"
+#include "ops/ops.h"
+#include "ops/rule.h"
+
+/* Flags of the program that openat() takes over when it makes a file; the rest is the kernel's or decided per request. */
+#define CREATE_FLAGS (O_ACCMODE | O_EXCL | O_TRUNC | O_SYNC | O_DSYNC | O_NOATIME)
+
+/* The backing is opened O_DIRECT at once: the program asked and gets it, or the path demands it. */
+static bool is_direct_first(enum path_id path, int flags)
+{
+	return path == PATH_ID_direct || (path == PATH_ID_AUTO && flags & O_DIRECT);
+}
+
+/* Books the open and tells the kernel how to treat it. */
+static void finish(struct fs *fs, struct handle *h, struct open_mode *m, struct fuse_file_info *fi)
+{
+	struct statx stx;
+	h->path = m->path;
+	h->is_cached = m->is_cached;
+	bool has_stx = m->is_cached &&
+		       statx(handle_any_fd(h), "", AT_EMPTY_PATH, STATX_BASIC_STATS, &stx) == 0;
+	mode_opened(h->node, h, has_stx ? &stx : NULL, m);
+	struct ledger *l = node_ledger(fs->nodes, h->node);
+	if (l)
+		counters_add(&l->counters,
+			     h->open_flags & O_DIRECT ? CTR_OPEN_DIRECT : CTR_OPEN_BUFFERED, 1);
+	fi->fh = (uint64_t)(uintptr_t)h;
+	fi->direct_io = !m->is_cached;
+	fi->parallel_direct_writes = !m->is_cached;
+	fi->keep_cache = m->keep_cache;
+	fi->noflush = !fs->is_flush_needed;
+}
+
+static void undo(struct handle *h)
+{
+	mode_closed(h->node, h);
+	(void)handle_close(h); /* nothing was written through it */
+}
+
+/* As mode_decide(), within what this kernel offers. */
+static struct open_mode decide(struct fs *fs, struct node *n, int flags)
+{
+	struct open_mode m = mode_decide(&fs->opt, n, flags);
+	/* Without FUSE_DIRECT_IO_ALLOW_MMAP a program that did not ask for O_DIRECT could not map its file. */
+	if (!m.is_cached && !fs->has_direct_mmap && !(flags & O_DIRECT) && fs->opt.cache == CACHE_KERNEL)
+		m.is_cached = true;
+	return m;
+}
+
+static int open_by_mode(struct fs *fs, struct node *n, int flags, struct open_mode *m, struct handle **h)
+{
+	int err = handle_open(fs->nodes, n, flags, is_direct_first(m->path, flags), h);
+	/* The program did not ask for O_DIRECT, so it must not suffer for the backing not having it. */
+	if (err == -EINVAL && m->path == PATH_ID_direct && !(flags & O_DIRECT)) {
+		m->path = PATH_ID_splice;
+		m->reason = MODE_NO_DIO;
+		err = handle_open(fs->nodes, n, flags, false, h);
+	}
+	return err;
+}
+
+void ops_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	struct fs *fs = ops_fs(req);
+	struct node *n = ops_node(fs, ino);
+	struct open_mode m = decide(fs, n, fi->flags);
+	struct handle *h = NULL;
+	if (fs->has_killpriv && fi->flags & O_TRUNC)
+		cred_set_fsetid(&ops_worker()->cred, !fi->kill_suidgid);
+	int err = open_by_mode(fs, n, fi->flags, &m, &h);
+	if (err < 0) {
+		ops_reply_err(req, err);
+		return;
+	}
+	finish(fs, h, &m, fi);
+	if (fuse_reply_open(req, fi) != 0)
+		undo(h);
+}
+
+/* Wraps the file just made and answers. fd is taken; name NULL: it has none. */
+static void reply_created(fuse_req_t req, struct node *dir, const char *name, int made_fd,
+			  struct fuse_file_info *fi)
+{
+	struct fs *fs = ops_fs(req);
+	int AUTO_FD fd = made_fd;
+	struct node *n = NULL;
+	struct statx stx;
+	struct fuse_entry_param e;
+	int err = node_from_fd(fs->nodes, fd, &n, &stx);
+	if (err < 0) {
+		ops_reply_err(req, err);
+		return;
+	}
+	if (name)
+		rule_learn(fs, dir, name, n);
+	struct open_mode m = decide(fs, n, fi->flags);
+	bool is_direct = fcntl(fd, F_GETFL) & O_DIRECT;
+	struct handle *h = handle_adopt(fs->nodes, n, fi->flags, take_fd(&fd), is_direct);
+	if (!h) {
+		node_forget(fs->nodes, n, 1);
+		ops_reply_err(req, -ENOMEM);
+		return;
+	}
+	finish(fs, h, &m, fi);
+	ops_fill_entry(fs, n, &stx, &e);
+	if (fuse_reply_create(req, &e, fi) != 0) {
+		undo(h);
+		node_forget(fs->nodes, n, 1);
+	}
+}
+
+static void create_at(fuse_req_t req, fuse_ino_t parent, const char *name, int extra_flags,
+		      mode_t mode, struct fuse_file_info *fi)
+{
+	struct fs *fs = ops_fs(req);
+	struct node *dir = ops_node(fs, parent);
+	int flags = (fi->flags & CREATE_FLAGS) | extra_flags | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY;
+	if (is_direct_first(fs->opt.path, fi->flags) && fi->flags & O_DIRECT)
+		flags |= O_DIRECT;
+	int fd = node_fd_get(fs->nodes, dir);
+	if (fd >= 0) {
+		ops_become_caller(req);
+		int made = openat(fd, name ? name : ".", flags, mode);
+		int err = made < 0 ? -errno : 0;
+		if ((err == -EMFILE || err == -ENFILE) && node_table_shrink(fs->nodes, 64) > 0) {
+			made = openat(fd, name ? name : ".", flags, mode);
+			err = made < 0 ? -errno : 0;
+		}
+		node_fd_put(fs->nodes, dir);
+		fd = err < 0 ? err : made;
+	}
+	if (fd < 0)
+		ops_reply_err(req, fd);
+	else
+		reply_created(req, dir, name, fd, fi);
+}
+
+void ops_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
+		struct fuse_file_info *fi)
+{
+	create_at(req, parent, name, O_CREAT, mode, fi);
+}
+
+void ops_tmpfile(fuse_req_t req, fuse_ino_t parent, mode_t mode, struct fuse_file_info *fi)
+{
+	create_at(req, parent, NULL, O_TMPFILE, mode, fi);
+}
+
+void ops_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	struct handle *h = ops_handle(fi);
+	(void)ino;
+	mode_closed(h->node, h);
+	ops_reply_err(req, handle_close(h));
+}
+
+/*
+ * close(2) of a program. Only network filesystems have errors to tell then, by closing a duplicate; otherwise ENOSYS tells the
+ * kernel never to ask again, which saves a round trip a close.
+ */
+void ops_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	(void)ino;
+	if (!ops_fs(req)->is_flush_needed) {
+		ops_reply_err(req, -ENOSYS);
+		return;
+	}
+	int fd = dup(handle_any_fd(ops_handle(fi)));
+	ops_reply_err(req, fd < 0 || close(fd) < 0 ? -errno : 0);
+}
+
+void ops_fsync(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_info *fi)
+{
+	struct fs *fs = ops_fs(req);
+	struct handle *h = ops_handle(fi);
+	uint64_t t_arrival_ns = account_now_ns();
+	int fd = handle_any_fd(h);
+	(void)ino;
+	int err = (datasync ? fdatasync(fd) : fsync(fd)) < 0 ? -errno : 0;
+	account_book_sync(node_ledger(fs->nodes, h->node), datasync, err, t_arrival_ns);
+	ops_reply_err(req, err);
+}

@@ -1,0 +1,347 @@
+/*
+ * The workers. Owns their threads, the count of idle ones and the parking place. A request is received in one of two ways:
+ *
+ *   by memory   read(2): one call; a WRITE's payload lands aligned at worker->data
+ *   by pipe     splice(2), then the head is read: one call more, but a large WRITE's pages stay references
+ *
+ * What comes next is unknown, so the way is chosen by what came last: after a large WRITE that its path wants in the pipe, the
+ * next PIPE_CREDIT requests are received by pipe.
+ */
+#include "ops/session.h"
+
+#include <fcntl.h>
+#include <linux/fuse.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/lock.h"
+#include "base/log.h"
+#include "data/account.h"
+#include "ops/notify.h"
+#include "ops/ops.h"
+#include "ops/ops_file.h"
+
+#define IDLE_KEPT     2 /* workers that wait in read(2); more are parked */
+#define PIPE_CREDIT   8
+#define HEAD_BYTES    (sizeof(struct fuse_in_header) + sizeof(struct fuse_write_in))
+#define KICK_SIGNAL   SIGUSR2 /* interrupts a worker's read(2) */
+#define KICK_EVERY_NS (5L * 1000 * 1000)
+
+struct session {
+	struct fs *fs;
+	struct fuse_session *se;
+	int dev_fd;
+	unsigned limit; /* workers at most */
+	pthread_t main_thread;
+	atomic_uint idle; /* workers waiting for a request */
+	atomic_int pipe_credit; /* receive so many more by pipe; relaxed, a hint */
+	atomic_bool is_ending; /* pairs with the kick: seen by every worker after its read(2) */
+	struct mutex mutex; /* a leaf; guards the rest */
+	pthread_cond_t unparked;
+	unsigned parked, wanted; /* waiting there; asked to come back */
+	unsigned started, finished; /* workers ever started; of them, ended */
+	pthread_t thread[256];
+};
+
+static _Thread_local struct worker *current_worker;
+
+struct worker *ops_worker(void)
+{
+	return current_worker;
+}
+
+/* A request of n bytes is at worker->data - HEAD_BYTES, or, but for its first HEAD_BYTES, in the pipe. */
+struct received {
+	ssize_t n; /* or -errno */
+	bool is_piped;
+};
+
+static unsigned char *head_of(struct worker *w)
+{
+	return w->data - HEAD_BYTES;
+}
+
+/* Brings the rest of a piped request into memory. */
+static int unpipe(struct worker *w, struct received *r)
+{
+	size_t done = HEAD_BYTES;
+	while (done < (size_t)r->n) {
+		w->syscalls++;
+		ssize_t n = read(w->pipe.rd, head_of(w) + done, (size_t)r->n - done);
+		if (n <= 0)
+			return n < 0 ? -errno : -EIO;
+		done += (size_t)n;
+	}
+	r->is_piped = false;
+	return 0;
+}
+
+static bool is_pipe_wanted(struct worker *w)
+{
+	const struct fuse_in_header *in = (const void *)head_of(w);
+	return in->opcode == FUSE_WRITE && ops_file_wants_pipe((const void *)(in + 1));
+}
+
+static struct received receive_by_pipe(struct session *s, struct worker *w)
+{
+	struct received r = {.is_piped = true};
+	w->syscalls = 2;
+	r.n = splice(s->dev_fd, NULL, w->pipe.wr, NULL, w->pipe.slots * 4096, 0);
+	if (r.n < 0)
+		return (struct received){.n = -errno};
+	ssize_t head = read(w->pipe.rd, head_of(w), HEAD_BYTES);
+	if (head < (ssize_t)sizeof(struct fuse_in_header))
+		return (struct received){.n = head < 0 ? -errno : -EIO};
+	if (r.n <= (ssize_t)HEAD_BYTES)
+		r.is_piped = false;
+	else if (!is_pipe_wanted(w)) {
+		int err = unpipe(w, &r);
+		if (err < 0)
+			return (struct received){.n = err};
+	}
+	return r;
+}
+
+static struct received receive(struct session *s, struct worker *w)
+{
+	if (w->pipe.rd >= 0 && atomic_load_explicit(&s->pipe_credit, memory_order_relaxed) > 0) {
+		struct received r = receive_by_pipe(s, w);
+		bool is_retry_by_memory = r.n == -EINVAL || r.n == -EIO || r.n == -ENOMEM;
+		if (!is_retry_by_memory)
+			return r;
+		/* The kernel leaves a request it could not splice in the queue. */
+		atomic_store_explicit(&s->pipe_credit, 0, memory_order_relaxed);
+		pipe_renew(&w->pipe);
+	}
+	w->syscalls = 1;
+	ssize_t n = read(s->dev_fd, head_of(w), HEAD_BYTES + w->data_bytes);
+	return (struct received){.n = n < 0 ? -errno : n};
+}
+
+static void credit_update(struct session *s, bool is_large_write)
+{
+	int credit = atomic_load_explicit(&s->pipe_credit, memory_order_relaxed);
+	if (is_large_write && credit < PIPE_CREDIT)
+		atomic_store_explicit(&s->pipe_credit, PIPE_CREDIT, memory_order_relaxed);
+	else if (!is_large_write && credit > 0)
+		atomic_store_explicit(&s->pipe_credit, credit - 1, memory_order_relaxed);
+}
+
+static void serve_write(struct session *s, const struct file_request *fr, struct received r)
+{
+	struct worker *w = fr->w;
+	const struct fuse_write_in in =
+		*(const struct fuse_write_in *)(const void *)(head_of(w) + sizeof(struct fuse_in_header));
+	if ((size_t)r.n < HEAD_BYTES + in.size) {
+		if (r.is_piped)
+			pipe_renew(&w->pipe);
+		reply_send_err(w, &fr->to, -EIO);
+		return;
+	}
+	credit_update(s, ops_file_wants_pipe(&in));
+	struct payload payload = {.mem = r.is_piped ? NULL : w->data, .len_bytes = in.size};
+	ops_file_write(fr, &in, &payload);
+}
+
+static void serve(struct session *s, struct worker *w, struct received r)
+{
+	const struct fuse_in_header *in = (const void *)head_of(w);
+	struct file_request fr = {
+		.fs = s->fs,
+		.w = w,
+		.to = {.dev_fd = s->dev_fd, .unique = in->unique},
+		.nodeid = in->nodeid,
+	};
+	if (in->opcode == FUSE_WRITE) {
+		fr.t_arrival_ns = account_now_ns();
+		serve_write(s, &fr, r);
+		return;
+	}
+	credit_update(s, false);
+	if (in->opcode == FUSE_READ) {
+		const struct fuse_read_in rin = *(const struct fuse_read_in *)(const void *)(in + 1);
+		fr.t_arrival_ns = account_now_ns();
+		ops_file_read(&fr, &rin);
+	} else if (in->opcode == FUSE_SYNCFS) {
+		reply_send_err(w, &fr.to, syncfs(s->fs->root_fd) < 0 ? -errno : 0);
+	} else {
+		struct fuse_buf buf = {.mem = head_of(w), .size = (size_t)r.n};
+		fuse_session_process_buf(s->se, &buf);
+	}
+}
+
+static int spawn_locked(struct session *s);
+
+/* The last waiting worker has taken a request: bring another to wait. */
+static void call_another(struct session *s)
+{
+	mutex_lock(&s->mutex);
+	if (s->parked > s->wanted) {
+		s->wanted++;
+		pthread_cond_signal(&s->unparked);
+	} else if (s->started < s->limit && !atomic_load(&s->is_ending)) {
+		(void)spawn_locked(s); /* refused: those there are serve on */
+	}
+	mutex_unlock(&s->mutex);
+}
+
+/* Enough others wait: rest until called. */
+static void park_if_surplus(struct session *s)
+{
+	if (atomic_load_explicit(&s->idle, memory_order_relaxed) < IDLE_KEPT)
+		return;
+	mutex_lock(&s->mutex);
+	/* Looked at again under the mutex: who takes the last idle one's place comes by call_another(). */
+	if (atomic_load(&s->idle) >= IDLE_KEPT && !atomic_load(&s->is_ending)) {
+		s->parked++;
+		while (s->wanted == 0 && !atomic_load(&s->is_ending))
+			pthread_cond_wait(&s->unparked, &s->mutex.m);
+		s->parked--;
+		if (s->wanted > 0)
+			s->wanted--;
+	}
+	mutex_unlock(&s->mutex);
+}
+
+static void work(struct session *s, struct worker *w)
+{
+	while (!atomic_load(&s->is_ending)) {
+		atomic_fetch_add(&s->idle, 1);
+		struct received r = receive(s, w);
+		bool was_last = atomic_fetch_sub(&s->idle, 1) == 1;
+		if (r.n == -ENODEV) {
+			if (!atomic_exchange(&s->is_ending, true))
+				pthread_kill(s->main_thread, SESSION_ENDED_SIGNAL);
+			return;
+		}
+		if (r.n < (ssize_t)sizeof(struct fuse_in_header)) /* interrupted, or a request withdrawn */
+			continue;
+		if (was_last)
+			call_another(s);
+		serve(s, w, r);
+		park_if_surplus(s);
+	}
+}
+
+static void *worker_run(void *arg)
+{
+	struct session *s = arg;
+	struct worker w;
+	int err = worker_init(&w, s->fs->max_io_bytes, true);
+	if (err == 0)
+		err = cred_thread_init(&w.cred);
+	if (err == 0) {
+		current_worker = &w;
+		work(s, &w);
+	} else {
+		log_err("cannot start another worker thread, going on with fewer: %s", strerror(-err));
+	}
+	worker_fini(&w);
+	mutex_lock(&s->mutex);
+	s->finished++;
+	mutex_unlock(&s->mutex);
+	return NULL;
+}
+
+static int spawn_locked(struct session *s) REQUIRES(s->mutex)
+{
+	int err = pthread_create(&s->thread[s->started], NULL, worker_run, s);
+	if (err == 0)
+		s->started++;
+	return -err;
+}
+
+static void kicked(int sig)
+{
+	(void)sig; /* its arrival alone interrupts read(2) */
+}
+
+int session_new(struct fs *fs, struct fuse_session *se, struct session **out)
+{
+	struct session *s = calloc(1, sizeof(*s));
+	if (!s)
+		return -ENOMEM;
+	*s = (struct session){.fs = fs, .se = se, .dev_fd = fuse_session_fd(se), .limit = fs->opt.threads};
+	if (s->limit > sizeof(s->thread) / sizeof(s->thread[0]))
+		s->limit = sizeof(s->thread) / sizeof(s->thread[0]);
+	s->main_thread = pthread_self();
+	mutex_init(&s->mutex);
+	pthread_cond_init(&s->unparked, NULL);
+	int err = notifier_new(se, &fs->notifier);
+	if (err < 0) {
+		session_free(s);
+		return err;
+	}
+	fs->session = s;
+	*out = s;
+	return 0;
+}
+
+int session_start(struct session *s)
+{
+	struct sigaction sa = {.sa_handler = kicked};
+	sigaction(KICK_SIGNAL, &sa, NULL);
+	mutex_lock(&s->mutex);
+	int err = spawn_locked(s);
+	mutex_unlock(&s->mutex);
+	return err;
+}
+
+/* Kicks until all are out: a kick may come just before a worker enters read(2). True when they are. */
+static bool kick_all(struct session *s)
+{
+	mutex_lock(&s->mutex);
+	unsigned started = s->started;
+	bool is_done = s->finished == started;
+	pthread_cond_broadcast(&s->unparked);
+	mutex_unlock(&s->mutex);
+	for (unsigned i = 0; i < started && !is_done; i++)
+		pthread_kill(s->thread[i], KICK_SIGNAL);
+	return is_done;
+}
+
+void session_stop(struct session *s)
+{
+	const struct timespec pause = {.tv_nsec = KICK_EVERY_NS};
+	atomic_store(&s->is_ending, true);
+	while (!kick_all(s))
+		nanosleep(&pause, NULL);
+	for (unsigned i = 0; i < s->started; i++)
+		pthread_join(s->thread[i], NULL);
+	notifier_free(s->fs->notifier);
+	s->fs->notifier = NULL;
+}
+
+void session_free(struct session *s)
+{
+	if (!s)
+		return;
+	pthread_cond_destroy(&s->unparked);
+	mutex_fini(&s->mutex);
+	free(s);
+}
+
+void session_init(void *userdata, struct fuse_conn_info *conn)
+{
+	struct fs *fs = userdata;
+	static const uint64_t wanted[] = {
+		FUSE_CAP_ASYNC_READ,      FUSE_CAP_ASYNC_DIO,        FUSE_CAP_ATOMIC_O_TRUNC,
+		FUSE_CAP_PARALLEL_DIROPS, FUSE_CAP_POSIX_ACL,        FUSE_CAP_DONT_MASK,
+		FUSE_CAP_CACHE_SYMLINKS,  FUSE_CAP_AUTO_INVAL_DATA,  FUSE_CAP_IOCTL_DIR,
+		FUSE_CAP_READDIRPLUS,     FUSE_CAP_READDIRPLUS_AUTO,
+	};
+	for (size_t i = 0; i < sizeof(wanted) / sizeof(wanted[0]); i++)
+		(void)fuse_set_feature_flag(conn, wanted[i]);
+	/* Who keeps CAP_FSETID is up to the worker (base/cred.h); a daemon without it clears the bits by nature. */
+	fs->has_killpriv = fuse_set_feature_flag(conn, FUSE_CAP_HANDLE_KILLPRIV_V2);
+	fs->has_direct_mmap = fuse_set_feature_flag(conn, FUSE_CAP_DIRECT_IO_ALLOW_MMAP);
+	fuse_unset_feature_flag(conn, FUSE_CAP_SPLICE_READ); /* the session receives by itself */
+	fuse_unset_feature_flag(conn, FUSE_CAP_OVER_IO_URING);
+	conn->max_read = (unsigned)fs->max_io_bytes;
+	conn->max_write = (unsigned)fs->max_io_bytes;
+	conn->max_background = 64;
+	conn->congestion_threshold = 48;
+	conn->time_gran = 1;
+}
