@@ -11,8 +11,23 @@ bats_require_minimum_version 1.5.0
 : "${ZCFS_BUILD:=$ZCFS_SRC/build}"
 export ZCFS_SRC ZCFS_BUILD
 
-# The CLI. Descriptor 3 is bats': a daemon that kept it would keep bats waiting.
-zcfs() { "$ZCFS_BUILD/cli/zcfs" "$@" 3>&-; }
+# The CLI. Descriptor 3 is bats': a daemon that kept it would keep bats waiting. What a sanitizer finds in a
+# daemon, whose stderr is closed, goes to files that no_findings reads.
+zcfs() {
+	local log=:log_path=${BATS_TEST_TMPDIR:-/tmp}/finding
+	ASAN_OPTIONS=${ASAN_OPTIONS-}$log UBSAN_OPTIONS=${UBSAN_OPTIONS-}$log TSAN_OPTIONS=${TSAN_OPTIONS-}$log \
+		"$ZCFS_BUILD/cli/zcfs" "$@" 3>&-
+}
+
+# Fails, showing it, if a sanitizer had something to say.
+no_findings() {
+	local file
+	for file in "$BATS_TEST_TMPDIR"/finding.*; do
+		[[ -e $file ]] || return 0
+		cat "$file" >&2
+	done
+	return 1
+}
 
 # Skips the test where no mount is possible at all.
 need_fuse() { [[ -c /dev/fuse ]] || skip 'no /dev/fuse here'; }
@@ -111,10 +126,11 @@ cleanup_users() {
 	done <"$BATS_TEST_TMPDIR/user_dirs"
 }
 
-# A bats file with a teardown of its own calls both there.
+# A bats file with a teardown of its own calls all three there.
 teardown() {
 	cleanup_users
 	cleanup_zcfs "$BATS_TEST_TMPDIR"
+	no_findings
 }
 
 # fails_with STATUS PATTERN COMMAND...: it fails so, prints nothing but one line on stderr, and the

@@ -4,6 +4,7 @@
  */
 #include <sys/sysmacros.h>
 
+#include "base/sync.h"
 #include "ops/ops.h"
 
 double ops_attr_timeout(const struct fs *fs, const struct statx *stx)
@@ -47,6 +48,7 @@ void ops_fill_entry(struct fs *fs, struct node *n, const struct statx *stx, stru
 		.entry_timeout = fs->opt.entry_timeout_s,
 	};
 	ops_stat_from_statx(stx, &e->attr);
+	sync_answering();
 }
 
 void ops_reply_entry(fuse_req_t req, struct node *n, const struct statx *stx)

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
+#include "base/sync.h"
 #include "data/account.h"
 #include "node/mode.h"
 #include "ops/ops.h"
@@ -37,6 +38,7 @@ static void finish(struct fs *fs, struct handle *h, struct open_mode *m, struct 
 	fi->parallel_direct_writes = !m->is_cached;
 	fi->keep_cache = m->keep_cache;
 	fi->noflush = !fs->is_flush_needed;
+	sync_answering();
 }
 
 static void undo(struct handle *h)

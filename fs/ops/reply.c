@@ -14,6 +14,7 @@
 #include <sys/uio.h>
 
 #include "base/log.h"
+#include "base/sync.h"
 
 static struct fuse_out_header header_of(const struct reply_to *to, size_t data_bytes, int err)
 {
@@ -27,6 +28,7 @@ static int message_send(struct worker *w, const struct reply_to *to, const void 
 {
 	if (w)
 		w->syscalls++;
+	sync_answering();
 	ssize_t n = write(to->dev_fd, msg, len_bytes);
 	if (n == (ssize_t)len_bytes)
 		return 0;
@@ -163,6 +165,7 @@ bool reply_commit(struct worker *w, const struct reply_to *to, const struct repl
 	}
 	size_t total = sizeof(struct fuse_out_header) + r->len_bytes;
 	w->syscalls++;
+	sync_answering();
 	ssize_t out = splice(w->pipe.rd, NULL, to->dev_fd, NULL, total, 0);
 	if (out == (ssize_t)total)
 		return false;

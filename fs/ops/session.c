@@ -18,6 +18,7 @@
 
 #include "base/lock.h"
 #include "base/log.h"
+#include "base/sync.h"
 #include "data/account.h"
 #include "ops/notify.h"
 #include "ops/ops.h"
@@ -80,6 +81,7 @@ static int unpipe(struct worker *w, struct received *r)
 
 static bool is_pipe_wanted(struct worker *w)
 {
+	sync_received();
 	const struct fuse_in_header *in = (const void *)head_of(w);
 	return in->opcode == FUSE_WRITE && ops_file_wants_pipe((const void *)(in + 1));
 }
@@ -148,6 +150,7 @@ static void serve_write(struct session *s, const struct file_request *fr, struct
 static void serve(struct session *s, struct worker *w, struct received r)
 {
 	const struct fuse_in_header *in = (const void *)head_of(w);
+	sync_received();
 	struct file_request fr = {
 		.fs = s->fs,
 		.w = w,
