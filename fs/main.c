@@ -21,7 +21,7 @@
 #include "preflight.h"
 
 #ifndef ZCFS_VERSION
-#error "meson defines ZCFS_VERSION"
+#define ZCFS_VERSION "unknown" /* meson defines it */
 #endif
 
 enum { EXIT_FAILED = 1, EXIT_BAD_INPUT = 2 };
@@ -33,6 +33,7 @@ struct start {
 	char *options; /* malloc'd */
 	const char *backing;
 	char mountpoint[PATH_MAX];
+	dev_t dev; /* of the mount, once it answers; before that 0 */
 	int ready_fd; /* the parent waits there; -1 in the foreground */
 	char err[ERR_BYTES];
 };
@@ -178,11 +179,11 @@ static int serve(struct start *s, struct fs *fs, struct session *session)
 	int sig = 0;
 	int err = session_start(session);
 	if (err == 0)
-		err = mount_settle(fs, s->mountpoint);
+		err = mount_settle(fs, s->mountpoint, &s->dev);
 	if (err < 0) {
 		(void)snprintf(s->err, sizeof(s->err), "%s was mounted but does not answer: %s",
 			       s->mountpoint, strerror(-err));
-		mount_detach(s->mountpoint);
+		mount_detach(s->mountpoint, s->dev);
 		session_stop(session);
 		return err;
 	}
@@ -192,7 +193,7 @@ static int serve(struct start *s, struct fs *fs, struct session *session)
 	while (sigwait(&set, &sig) != 0)
 		;
 	if (sig != SESSION_ENDED_SIGNAL)
-		mount_detach(s->mountpoint);
+		mount_detach(s->mountpoint, s->dev);
 	session_stop(session);
 	return 0;
 }
@@ -212,12 +213,14 @@ static int run(struct start *s, struct fs *fs)
 		err = mount_attach(fs, s->backing, s->mountpoint, &se, s->err, sizeof(s->err));
 	if (err == 0) {
 		err = session_new(fs, se, &session);
-		if (err < 0)
+		if (err < 0) {
 			(void)snprintf(s->err, sizeof(s->err), "cannot start serving %s: %s",
 				       s->mountpoint, strerror(-err));
-		else
+			mount_detach(s->mountpoint, s->dev);
+		} else {
 			err = serve(s, fs, session);
-		fuse_session_unmount(se);
+		}
+		/* Not fuse_session_unmount(): what is at the mountpoint now is what our mount covered. */
 		fuse_session_destroy(se);
 	}
 	session_free(session);

@@ -45,6 +45,22 @@ static bool is_below(int backing_fd, const char *dir)
 	return false;
 }
 
+/* Undoes mountinfo's \040 for a space and the like, in place. */
+static void unescape_octal(char *text)
+{
+	char *to = text;
+	for (const char *from = text; *from;) {
+		unsigned c = 0;
+		if (sscanf(from, "\\%3o", &c) == 1) {
+			*to++ = (char)c;
+			from += 4;
+		} else {
+			*to++ = *from++;
+		}
+	}
+	*to = 0;
+}
+
 /* Whether `path` is the root of a zcfs mount, by the last line of mountinfo that names it. */
 static bool is_zcfs_mounted(const char *path)
 {
@@ -54,7 +70,10 @@ static bool is_zcfs_mounted(const char *path)
 	while (f && fgets(line, sizeof(line), f)) {
 		char at[PATH_MAX];
 		const char *rest = strstr(line, " - ");
-		if (rest && sscanf(line, "%*s %*s %*s %*s %4095s", at) == 1 && strcmp(at, path) == 0)
+		if (!rest || sscanf(line, "%*s %*s %*s %*s %4095s", at) != 1)
+			continue;
+		unescape_octal(at);
+		if (strcmp(at, path) == 0)
 			is_zcfs = strncmp(rest, " - fuse.zcfs ", 13) == 0;
 	}
 	if (f)
@@ -118,7 +137,7 @@ static bool may_users_allow_other(void)
 	bool is_allowed = false;
 	FILE *f = fopen(FUSE_CONF, "re");
 	while (f && fgets(line, sizeof(line), f))
-		is_allowed = is_allowed || strncmp(line, "user_allow_other", 16) == 0;
+		is_allowed = is_allowed || strncmp(line + strspn(line, " \t"), "user_allow_other", 16) == 0;
 	if (f)
 		(void)fclose(f);
 	return is_allowed;

@@ -175,16 +175,45 @@ static bool is_deleted(struct node_table *t, struct node *n)
 	return rc == -ESTALE || (rc == 0 && stx.stx_nlink == 0);
 }
 
+static struct ledger *attach_ledger(struct node_table *t, struct node *n, bool is_made)
+{
+	struct ledger *known = node_ledger_peek(n);
+
+	if (known)
+		return known;
+	struct ledger_key key = {.dev = n->dev, .ino = n->ino, .btime_ns = n->btime_ns};
+	struct ledger *l = is_made ? ledger_get(t->ledgers, &key) : ledger_find(t->ledgers, &key);
+	if (!l)
+		return NULL;
+	/* Pairs with node_ledger_peek(): who sees the pointer sees the ledger behind it. */
+	if (atomic_compare_exchange_strong_explicit(&n->ledger, &known, l, memory_order_acq_rel,
+						    memory_order_acquire))
+		return l;
+	ledger_put(t->ledgers, l);
+	return known;
+}
+
+struct ledger *node_ledger(struct node_table *t, struct node *n)
+{
+	return attach_ledger(t, n, true);
+}
+
+struct ledger *node_ledger_find(struct node_table *t, struct node *n)
+{
+	return attach_ledger(t, n, false);
+}
+
 /* Frees a node that nothing can find any more. */
 static void node_free(struct node_table *t, struct node *n)
 {
-	struct ledger *l = node_ledger_peek(n);
+	bool is_gone = is_deleted(t, n);
+	/* A deleted file's counts may still be with a ledger this node never used. */
+	struct ledger *l = is_gone ? node_ledger_find(t, n) : node_ledger_peek(n);
 
-	if (l) {
-		if (is_deleted(t, n))
-			ledger_delete(t->ledgers, l);
+	if (l && is_gone)
+		ledger_delete(t->ledgers, l);
+	if (l)
 		ledger_put(t->ledgers, l);
-	}
 	fdcache_drop(t->fds, &n->fd);
 	free(n);
 }
@@ -264,24 +293,6 @@ int node_statx(struct node_table *t, struct node *n, struct statx *stx)
 	int rc = fd_statx(fd, stx);
 	node_fd_put(t, n);
 	return rc;
-}
-
-struct ledger *node_ledger(struct node_table *t, struct node *n)
-{
-	struct ledger *known = node_ledger_peek(n);
-
-	if (known)
-		return known;
-	struct ledger_key key = {.dev = n->dev, .ino = n->ino, .btime_ns = n->btime_ns};
-	struct ledger *l = ledger_get(t->ledgers, &key);
-	if (!l)
-		return NULL;
-	/* Pairs with node_ledger_peek(): who sees the pointer sees the ledger behind it. */
-	if (atomic_compare_exchange_strong_explicit(&n->ledger, &known, l, memory_order_acq_rel,
-						    memory_order_acquire))
-		return l;
-	ledger_put(t->ledgers, l);
-	return known;
 }
 
 void node_table_size(struct node_table *t, size_t *nodes, size_t *fds)

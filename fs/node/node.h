@@ -139,7 +139,10 @@ int node_statx(struct node_table *t, struct node *n, struct statx *stx) MUST_CHE
 /* The node's ledger, made at first use; NULL when memory is short (then nothing is counted). */
 struct ledger *node_ledger(struct node_table *t, struct node *n);
 
-/* The node's ledger if it has one; never allocates. */
+/* The node's ledger if its file has one already, else NULL: for who only looks. */
+struct ledger *node_ledger_find(struct node_table *t, struct node *n);
+
+/* The ledger the node holds by now, or NULL; one atomic load. */
 static inline struct ledger *node_ledger_peek(struct node *n)
 {
 	return atomic_load_explicit(&n->ledger, memory_order_acquire);

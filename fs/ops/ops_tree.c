@@ -39,7 +39,7 @@ static int make_at(int dir_fd, const char *name, const struct making *m)
 {
 	int rc;
 
-	if (S_ISLNK(m->mode))
+	if (m->target)
 		rc = symlinkat(m->target, dir_fd, name);
 	else if (S_ISDIR(m->mode))
 		rc = mkdirat(dir_fd, name, m->mode & ALLPERMS);

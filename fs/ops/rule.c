@@ -35,7 +35,7 @@ int rule_dir_path(struct fs *fs, struct node *dir, char path[RULE_PATH_BYTES])
 	if (dir == fs->root)
 		return 0;
 	ssize_t root_len = fd_path(fs, fs->root_fd, root);
-	if (root_len < 0)
+	if (root_len <= 0)
 		return (int)root_len;
 	if (root[root_len - 1] == '/') /* only "/" ends so */
 		root_len--;

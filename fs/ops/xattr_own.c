@@ -38,7 +38,7 @@ static void snapshot(struct fs *fs, struct node *n, struct counters_snapshot *su
 		ledger_totals(fs->ledgers, sums, others);
 		return;
 	}
-	struct ledger *ledger = node_ledger(fs->nodes, n);
+	struct ledger *ledger = node_ledger_find(fs->nodes, n);
 	if (ledger)
 		counters_accumulate(&ledger->counters, sums);
 }
@@ -78,12 +78,11 @@ static char *render_ledger(struct fs *fs, struct node *n, bool as_json)
 
 static char *render_io_mode(const struct node *n)
 {
+	if (!S_ISREG(n->type))
+		return strdup("none: a directory");
 	char *text = malloc(IO_MODE_BYTES);
-
-	if (text && S_ISREG(n->type))
+	if (text)
 		mode_describe(n, text, IO_MODE_BYTES);
-	else if (text)
-		strcpy(text, "none: a directory");
 	return text;
 }
 
@@ -157,7 +156,7 @@ static void reset(struct fs *fs, struct node *n)
 		ledger_reset_all(fs->ledgers);
 		return;
 	}
-	struct ledger *ledger = node_ledger(fs->nodes, n);
+	struct ledger *ledger = node_ledger_find(fs->nodes, n);
 	if (ledger)
 		ledger_reset(fs->ledgers, ledger);
 }

@@ -201,6 +201,21 @@ static struct ledger *ledger_new(const struct ledger_key *key, uint64_t hash)
 	return l;
 }
 
+struct ledger *ledger_find(struct ledger_table *t, const struct ledger_key *key)
+{
+	mutex_lock(&t->mutex);
+	struct ledger *l = *chain_locked(t, hash_pair(key->dev, key->ino));
+	while (l && (l->is_deleted || l->key.ino != key->ino || l->key.dev != key->dev))
+		l = l->hash_next;
+	/* One that belongs to another birth of the inode is left alone: it may be the newer. */
+	if (l && !is_same_file(&l->key, key))
+		l = NULL;
+	if (l && l->refs++ == 0)
+		lru_remove_locked(t, l);
+	mutex_unlock(&t->mutex);
+	return l;
+}
+
 struct ledger *ledger_get(struct ledger_table *t, const struct ledger_key *key)
 {
 	uint64_t hash = hash_pair(key->dev, key->ino);

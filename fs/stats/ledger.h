@@ -60,6 +60,9 @@ void ledger_table_free(struct ledger_table *t); /* NULL is allowed; no reference
  */
 struct ledger *ledger_get(struct ledger_table *t, const struct ledger_key *key) MUST_CHECK;
 
+/* As ledger_get(), but NULL where the file has no ledger: looking at a tree must not make any. */
+struct ledger *ledger_find(struct ledger_table *t, const struct ledger_key *key) MUST_CHECK;
+
 /*
  * Drops a reference; the caller counts nothing through it afterwards. The ledger stays, least
  * recently used first out.

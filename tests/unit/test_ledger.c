@@ -130,6 +130,29 @@ TEST(a_reused_inode_number_starts_at_zero)
 	ledger_table_free(t);
 }
 
+TEST(finding_makes_none_and_retires_none)
+{
+	struct ledger_table *t = ledger_table_new(10);
+	REQUIRE(t);
+	const struct ledger_key now = {.dev = 1, .ino = 1, .btime_ns = 1000};
+
+	CHECK(ledger_find(t, &now) == NULL);
+	check_size(t, 0, 0);
+	touch(t, 1, 7);
+	struct ledger *l = ledger_find(t, &(struct ledger_key){.dev = 1, .ino = 1});
+	REQUIRE(l);
+	CHECK_EQ(read_bytes(l), 7);
+	ledger_put(t, l);
+
+	struct ledger *newer = get(t, 2, 1000);
+	REQUIRE(newer);
+	CHECK(ledger_find(t, &(struct ledger_key){.dev = 1, .ino = 2, .btime_ns = 500}) == NULL);
+	CHECK(get(t, 2, 1000) == newer);
+	ledger_put(t, newer);
+	ledger_put(t, newer);
+	ledger_table_free(t);
+}
+
 TEST(least_recently_used_is_merged_into_others)
 {
 	struct ledger_table *t = ledger_table_new(3);
