@@ -7,13 +7,37 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdarg.h>
+#include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
 
 #include "base/auto.h"
 #include "doctor.h"
 
 const char cmd_doctor_summary[] = "say whether a mount would work here, and what would be better";
+
+/* Text behind the 26 columns of verdict and subject; on a terminal broken at its width, for a pipe one line. */
+static void print_text(const char *text)
+{
+	enum { INDENT = 26, WIDTH_MIN = 60 };
+	struct winsize size;
+	bool is_wide = isatty(STDOUT_FILENO) && ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 &&
+		       size.ws_col >= WIDTH_MIN;
+	size_t room = is_wide ? (size_t)size.ws_col - INDENT : SIZE_MAX;
+	while (strlen(text) > room) {
+		size_t len = room;
+		while (len > 0 && text[len] != ' ')
+			len--;
+		if (len == 0)
+			break;
+		printf("%.*s\n%*s", (int)len, text, INDENT, "");
+		text += len + 1;
+	}
+	puts(text);
+}
 
 void doctor_say(enum doctor_verdict verdict, const char *subject, const char *fmt, ...)
 {
@@ -23,12 +47,14 @@ void doctor_say(enum doctor_verdict verdict, const char *subject, const char *fm
 		[DOCTOR_MISSING] = "missing",
 		[DOCTOR_SKIPPED] = "skipped",
 	};
+	char AUTO_FREE *text = NULL;
 	va_list args;
-	printf("%-9s %-15s ", names[verdict], subject);
 	va_start(args, fmt);
-	vprintf(fmt, args);
+	if (vasprintf(&text, fmt, args) < 0)
+		text = NULL;
 	va_end(args);
-	putchar('\n');
+	printf("%-9s %-15s ", names[verdict], subject);
+	print_text(text ? text : "(out of memory)");
 	fflush(stdout);
 }
 
@@ -37,8 +63,8 @@ static void print_help(void)
 	puts("usage: zcfs doctor [BACKING]\n"
 	     "Probes the kernel, libfuse, privileges and limits, and the filesystem of the directory\n"
 	     "BACKING; then mounts BACKING (or a temporary directory) read-only, reads a file and\n"
-	     "unmounts. Changes nothing. A line each: ok, degraded, missing or skipped, what it means\n"
-	     "and how to mend it. Exit status 0 if a mount works, 1 if not.\n\n"
+	     "unmounts. Changes nothing. A line each: ok, degraded (works, with less), missing or skipped,\n"
+	     "what it means and how to mend it. Exit status 0 if a mount works, 1 if not.\n\n"
 	     "  -h, --help  this text");
 }
 

@@ -152,8 +152,8 @@ static int start(const struct request *r, int argc, char **argv)
 {
 	if (argc != 2) {
 		cli_error("mount",
-			  "%s: it takes BACKING and MOUNTPOINT, the directory to serve and where "
-			  "('zcfs mount --help' shows an overview)",
+			  "%s: it takes BACKING and MOUNTPOINT, the directory to serve and where: "
+			  "'zcfs mount --help' shows how",
 			  argc < 2 ? "too few arguments" : "too many arguments");
 		return STATUS_BAD_INPUT;
 	}

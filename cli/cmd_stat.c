@@ -2,8 +2,9 @@
  * zcfs stat: ledgers as a table or as JSON. Owns the two forms; what is listed is listing.c's.
  *
  * JSON: an array with an object for each PATH that could be looked at:
- *   {"file": PATH, "stats": LEDGER, "files": [{"file", "stats"}, ...], "idle_files": N, "skipped_files": N}
- * where a directory has the last three, and "file_hex" has the bytes of a name that is not UTF-8.
+ *   {"file": PATH, "stats": LEDGER, "files": [{"file", "stats"}, ...], "more_files": N, "idle_files": N,
+ *    "skipped_files": N}
+ * where a directory has the last four, and "file_hex" has the bytes of a name that is not UTF-8.
  */
 #include "cli.h"
 
@@ -32,14 +33,16 @@ struct report {
 	size_t count;
 	struct way ways[WAYS_MAX]; /* the columns to show */
 	size_t way_count;
+	size_t most; /* files to list of a directory, -n */
 	bool is_exact;
 };
 
 static void print_help(void)
 {
-	puts("usage: zcfs stat [-b] [--json] PATH...\n"
+	puts("usage: zcfs stat [-b] [-n N] [--json] PATH...\n"
 	     "Shows the ledger of each PATH on a zcfs mount. A directory lists the files below it that\n"
 	     "had I/O, most bytes first; the mount's root shows the totals of the mount above them.\n\n"
+	     "  -n, --top N  of a directory, the N files with most bytes only\n"
 	     "  -b, --bytes  exact numbers of bytes\n"
 	     "  -j, --json   one JSON array with every counter: [{\"file\", \"stats\", \"files\"}, ...]\n"
 	     "  -h, --help   this text\n\n"
@@ -54,6 +57,12 @@ static bool is_directory(const struct listing *list)
 static bool is_mount(const struct listing *list)
 {
 	return strcmp(list->self.ledger.title, "mount") == 0;
+}
+
+/* How many of its files are listed. */
+static size_t shown(const struct report *r, const struct listing *list)
+{
+	return list->count < r->most ? list->count : r->most;
 }
 
 /* Directories other than the mount's root show their files only. */
@@ -84,7 +93,7 @@ static bool is_used(const struct way *way, const struct report *r)
 		const struct listing *list = &r->lists[i];
 		if (way_bytes(way, &list->self.ledger))
 			return true;
-		for (size_t f = 0; f < list->count; f++)
+		for (size_t f = 0; f < shown(r, list); f++)
 			if (way_bytes(way, &list->files[f].ledger))
 				return true;
 	}
@@ -173,15 +182,19 @@ static int add_listing(struct table *t, const struct report *r, const struct lis
 		}
 		err = add_row(t, r, &list->self, title);
 	}
-	for (size_t i = 0; i < list->count && !err; i++)
+	for (size_t i = 0; i < shown(r, list) && !err; i++)
 		err = add_row(t, r, &list->files[i], list->files[i].path);
 	return err;
 }
 
 /* What the table leaves out. */
-static void print_left_out(const struct listing *list)
+static void print_left_out(const struct report *r, const struct listing *list)
 {
-	if (list->idle)
+	size_t more = list->count - shown(r, list);
+	if (more)
+		printf("%s: %zu more file%s with I/O, %zu without left out\n", list->self.path,
+		       more, more == 1 ? "" : "s", list->idle);
+	else if (list->idle)
 		printf("%s: %zu file%s without I/O left out\n", list->self.path, list->idle,
 		       list->idle == 1 ? "" : "s");
 	else if (!list->count && is_directory(list))
@@ -202,7 +215,7 @@ static int print_table(struct report *r)
 	table_fini(&t);
 	for (size_t i = 0; i < r->count && !err; i++)
 		if (r->lists[i].self.path)
-			print_left_out(&r->lists[i]);
+			print_left_out(r, &r->lists[i]);
 	return err;
 }
 
@@ -234,13 +247,13 @@ static void print_json(const struct report *r)
 		comma = ",\n";
 		if (is_directory(list)) {
 			fputs(", \"files\": [", stdout);
-			for (size_t f = 0; f < list->count; f++) {
+			for (size_t f = 0; f < shown(r, list); f++) {
 				fputs(f ? ",\n" : "\n", stdout);
 				print_entry(&list->files[f]);
 				putchar('}');
 			}
-			printf("], \"idle_files\": %zu, \"skipped_files\": %zu", list->idle,
-			       list->skipped);
+			printf("], \"more_files\": %zu, \"idle_files\": %zu, \"skipped_files\": %zu",
+			       list->count - shown(r, list), list->idle, list->skipped);
 		}
 		putchar('}');
 	}
@@ -270,11 +283,11 @@ static int look(struct report *r, char **paths, bool is_json)
 	return worst;
 }
 
-static int stat_paths(char **paths, size_t count, bool is_json, bool is_exact)
+/* r says what to show and how. */
+static int stat_paths(struct report r, char **paths, bool is_json)
 {
-	struct report r = {.count = count, .is_exact = is_exact};
 	int err = 0;
-	r.lists = calloc(count, sizeof(*r.lists));
+	r.lists = calloc(r.count, sizeof(*r.lists));
 	if (!r.lists) {
 		cli_error("stat", "out of memory");
 		return STATUS_FAILED;
@@ -286,7 +299,7 @@ static int stat_paths(char **paths, size_t count, bool is_json, bool is_exact)
 		err = print_table(&r);
 	if (!err && (fflush(stdout) || ferror(stdout)))
 		err = -errno;
-	for (size_t i = 0; i < count; i++)
+	for (size_t i = 0; i < r.count; i++)
 		listing_fini(&r.lists[i]);
 	free(r.lists);
 	if (!err)
@@ -295,20 +308,37 @@ static int stat_paths(char **paths, size_t count, bool is_json, bool is_exact)
 	return STATUS_FAILED;
 }
 
+/* "12" into *out; false for anything but a whole number from 0. */
+static bool parse_count(const char *text, size_t *out)
+{
+	char *end;
+	errno = 0;
+	unsigned long n = strtoul(text, &end, 10);
+	*out = n;
+	return *text >= '0' && *text <= '9' && !*end && !errno;
+}
+
 int cmd_stat(int argc, char **argv)
 {
 	static const struct option longs[] = {
 		{"bytes", no_argument, NULL, 'b'},
+		{"top", required_argument, NULL, 'n'},
 		{"json", no_argument, NULL, 'j'},
 		{"help", no_argument, NULL, 'h'},
 		{0},
 	};
-	bool is_json = false, is_exact = false;
-	for (int opt; (opt = cli_getopt("stat", argc, argv, ":bjh", longs)) != -1;) {
+	struct report r = {.most = SIZE_MAX};
+	bool is_json = false;
+	for (int opt; (opt = cli_getopt("stat", argc, argv, ":bjn:h", longs)) != -1;) {
 		switch (opt) {
 		case 'b':
-			is_exact = true;
+			r.is_exact = true;
 			break;
+		case 'n':
+			if (parse_count(optarg, &r.most))
+				break;
+			cli_error("stat", "-n takes a whole number, not '%s'", optarg);
+			return STATUS_BAD_INPUT;
 		case 'j':
 			is_json = true;
 			break;
@@ -323,5 +353,6 @@ int cmd_stat(int argc, char **argv)
 		cli_error("stat", "it takes at least one PATH: 'zcfs stat --help' shows how");
 		return STATUS_BAD_INPUT;
 	}
-	return stat_paths(argv + optind, (size_t)(argc - optind), is_json, is_exact);
+	r.count = (size_t)(argc - optind);
+	return stat_paths(r, argv + optind, is_json);
 }

@@ -85,7 +85,7 @@ static void probe_direct(int fd)
 		       (stx.stx_mask & STATX_DIOALIGN) && stx.stx_dio_offset_align;
 	int err = read_direct(fd);
 	if (err)
-		doctor_say(DOCTOR_MISSING, "O_DIRECT",
+		doctor_say(DOCTOR_DEGRADED, "O_DIRECT",
 			   "%s: path=direct does not work and programs' O_DIRECT opens are refused: use "
 			   "path=splice, or a backing on a block device's filesystem",
 			   strerror(-err));
@@ -106,7 +106,7 @@ static void probe_reflink(int dir_fd, const char *backing, int fd)
 		doctor_say(DOCTOR_OK, "reflink",
 			   "works: copy_file_range shares blocks instead of copying");
 	else
-		doctor_say(DOCTOR_MISSING, "reflink",
+		doctor_say(DOCTOR_DEGRADED, "reflink",
 			   "%s: copies on the mount cost their full size: use xfs (reflink=1) or btrfs "
 			   "if you copy much",
 			   strerror(-err));
@@ -117,7 +117,7 @@ static void probe_xattr(int fd)
 	if (fsetxattr(fd, "user.zcfs-doctor", "1", 1, 0) == 0)
 		doctor_say(DOCTOR_OK, "xattr", "user attributes can be stored");
 	else
-		doctor_say(DOCTOR_MISSING, "xattr",
+		doctor_say(DOCTOR_DEGRADED, "xattr",
 			   "%s: programs cannot store user.* attributes (the ledger's own are not stored "
 			   "and work): use a filesystem that has them",
 			   strerror(errno));

@@ -41,10 +41,10 @@ static void probe_kernel(void)
 		return;
 	}
 	unsigned version = major * 1000 + minor;
-	if (version < 5006)
+	if (version < 5008)
 		doctor_say(DOCTOR_MISSING, "kernel",
-			   "Linux %s has no openat2(2), by which names are kept beneath the backing "
-			   "directory: boot Linux 5.6 or newer, 6.6 if you can",
+			   "Linux %s cannot set a file's times by an O_PATH descriptor, the only kind that "
+			   "zcfs keeps of files: boot Linux 5.8 or newer, 6.6 if you can",
 			   u.release);
 	else if (version < 6001)
 		doctor_say(DOCTOR_DEGRADED, "kernel",

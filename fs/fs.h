@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "node/node.h"
+#include "node/opens.h"
 #include "options.h"
 #include "stats/ledger.h"
 
@@ -22,6 +23,7 @@ struct fs {
 	struct ledger_table *ledgers;
 	struct node_table *nodes;
 	struct node *root; /* node id 1 */
+	struct opens opens; /* what the kernel has not released */
 	struct session *session; /* set before the first request */
 	struct notifier *notifier;
 	bool is_privileged; /* acts as the caller (root), rather than as the one user who mounted */

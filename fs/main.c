@@ -3,8 +3,10 @@
  * struct fs. In the background, a parent waits until the mount answers and takes over the exit status: 0 mounted, 1 the mount
  * failed, 2 bad input.
  */
+#include <ctype.h>
 #include <fcntl.h>
 #include <getopt.h>
+#include <grp.h>
 #include <linux/magic.h>
 #include <signal.h>
 #include <stdio.h>
@@ -47,9 +49,13 @@ static int usage(FILE *to, int status)
 	return status;
 }
 
+/* One line it is, whatever the names in it contain. */
 static int complain(const char *line)
 {
-	fprintf(stderr, "zcfs: %s\n", line);
+	fputs("zcfs: ", stderr);
+	for (; *line; line++)
+		fputc(iscntrl((unsigned char)*line) ? '?' : *line, stderr);
+	fputc('\n', stderr);
 	return EXIT_BAD_INPUT;
 }
 
@@ -119,6 +125,7 @@ static bool is_flush_needed(int root_fd)
 
 static int fs_open(struct fs *fs, size_t fd_budget)
 {
+	opens_init(&fs->opens);
 	fs->is_flush_needed = is_flush_needed(fs->root_fd);
 	fs->max_io_bytes = pipe_max_io(fs->opt.max_io_bytes);
 	if (fs->max_io_bytes < fs->opt.max_io_bytes)
@@ -132,6 +139,8 @@ static int fs_open(struct fs *fs, size_t fd_budget)
 
 static void fs_close(struct fs *fs)
 {
+	if (fs->nodes)
+		opens_fini(&fs->opens);
 	node_table_free(fs->nodes);
 	ledger_table_free(fs->ledgers);
 	options_free(&fs->opt);
@@ -205,6 +214,9 @@ static int run(struct start *s, struct fs *fs)
 	sigset_t set = handled_signals();
 	size_t fd_budget = raise_fd_limit();
 	signal(SIGPIPE, SIG_IGN);
+	/* Whoever is served, root's own groups must not speak for them. */
+	if (geteuid() == 0 && setgroups(0, NULL) < 0)
+		log_warn("cannot drop supplementary groups: %s", strerror(errno));
 	pthread_sigmask(SIG_BLOCK, &set, NULL);
 	int err = fs_open(fs, fd_budget);
 	if (err < 0)
@@ -244,7 +256,7 @@ static int await_child(pid_t pid, int fd)
 		return EXIT_FAILED;
 	}
 	if (code != 0 && read(fd, line, sizeof(line) - 1) > 0)
-		fprintf(stderr, "zcfs: %s\n", line);
+		(void)complain(line);
 	return code;
 }
 

@@ -137,7 +137,8 @@ static bool may_users_allow_other(void)
 	bool is_allowed = false;
 	FILE *f = fopen(FUSE_CONF, "re");
 	while (f && fgets(line, sizeof(line), f))
-		is_allowed = is_allowed || strncmp(line + strspn(line, " \t"), "user_allow_other", 16) == 0;
+		is_allowed = is_allowed ||
+			     strncmp(line + strspn(line, " \t"), "user_allow_other", 16) == 0;
 	if (f)
 		(void)fclose(f);
 	return is_allowed;

@@ -17,11 +17,13 @@
 #include "base/auto.h"
 #include "data/path_id.h"
 #include "node/node.h"
+#include "node/opens.h"
 
 /* next_read_off of a handle that has not read yet: no request starts there. */
 #define HANDLE_OFF_NONE UINT64_MAX
 
 struct handle {
+	struct open_link link; /* in struct fs's opens, by ops/ */
 	struct node *node; /* borrowed: the kernel holds a lookup count while the file is open */
 	struct node_table *nodes; /* borrowed */
 	int open_flags; /* as the program asked, with O_DIRECT as it was at open; immutable */

@@ -9,6 +9,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
@@ -71,6 +72,24 @@ static char *libfuse_options(const struct fs *fs, const char *backing)
 	return n < 0 ? NULL : text;
 }
 
+/* Mounts. What fusermount3 says on stderr goes into `said` unless libfuse said something itself. */
+static int session_mount(struct fuse_session *se, const char *mountpoint)
+{
+	int AUTO_FD kept = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 3);
+	int AUTO_FD caught = memfd_create("stderr", MFD_CLOEXEC);
+	bool is_caught = kept >= 0 && caught >= 0 && dup2(caught, STDERR_FILENO) >= 0;
+	int err = fuse_session_mount(se, mountpoint);
+	if (!is_caught)
+		return err;
+	(void)dup2(kept, STDERR_FILENO);
+	if (err != 0 && !said[0]) {
+		ssize_t n = pread(caught, said, sizeof(said) - 1, 0);
+		said[n > 0 ? n : 0] = 0;
+		said[strcspn(said, "\n")] = 0;
+	}
+	return err;
+}
+
 int mount_attach(struct fs *fs, const char *backing, const char *mountpoint,
 		 struct fuse_session **out, char *err, size_t err_bytes)
 {
@@ -83,7 +102,7 @@ int mount_attach(struct fs *fs, const char *backing, const char *mountpoint,
 	fuse_set_log_func(keep_message);
 	struct fuse_session *se = fuse_session_new(&args, &ops_table, sizeof(ops_table), fs);
 	int rc = se ? 0 : -EINVAL;
-	if (se && fuse_session_mount(se, mountpoint) != 0) {
+	if (se && session_mount(se, mountpoint) != 0) {
 		fuse_session_destroy(se);
 		rc = -EIO;
 	}
@@ -145,8 +164,8 @@ static bool is_at(const char *mountpoint, dev_t dev)
 {
 	struct statx stx;
 	int flags = AT_STATX_DONT_SYNC | AT_NO_AUTOMOUNT;
-	return statx(AT_FDCWD, mountpoint, flags, 0, &stx) == 0 && stx.stx_dev_major == major(dev) &&
-	       stx.stx_dev_minor == minor(dev);
+	return statx(AT_FDCWD, mountpoint, flags, 0, &stx) == 0 &&
+	       stx.stx_dev_major == major(dev) && stx.stx_dev_minor == minor(dev);
 }
 
 void mount_detach(const char *mountpoint, dev_t dev)

@@ -13,6 +13,7 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <stdalign.h>
+#include <stddef.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <time.h>
@@ -30,6 +31,7 @@
 
 /* Owned by fi->fh. */
 struct dir {
+	struct open_link link;
 	int fd; /* immutable */
 	struct node *node; /* borrowed: the kernel holds a lookup count while it is open */
 	struct mutex lock; /* guards the rest */
@@ -70,6 +72,11 @@ static void dir_free(struct dir *d)
 	free(d);
 }
 
+static void close_left(struct open_link *link)
+{
+	dir_free((struct dir *)(void *)((char *)link - offsetof(struct dir, link)));
+}
+
 static int dir_new(struct fs *fs, struct node *n, struct dir **out)
 {
 	struct dir *d = malloc(sizeof(*d)); /* the buffer needs no zeros */
@@ -101,13 +108,17 @@ void ops_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 		return;
 	}
 	fi->fh = (uint64_t)(uintptr_t)d;
-	if (fuse_reply_open(req, fi) != 0)
-		dir_free(d); /* interrupted: no RELEASEDIR will come */
+	opens_add(&fs->opens, &d->link, close_left);
+	if (fuse_reply_open(req, fi) != 0) { /* interrupted: no RELEASEDIR will come */
+		opens_remove(&fs->opens, &d->link);
+		dir_free(d);
+	}
 }
 
 void ops_releasedir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
 	(void)ino;
+	opens_remove(&ops_fs(req)->opens, &dir_of(fi)->link);
 	dir_free(dir_of(fi));
 	ops_reply_err(req, 0);
 }

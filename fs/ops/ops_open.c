@@ -3,6 +3,7 @@
  * the kernel.
  */
 #include <fcntl.h>
+#include <stddef.h>
 #include <sys/stat.h>
 
 #include "base/sync.h"
@@ -20,6 +21,11 @@ static bool is_direct_first(enum path_id path, int flags)
 	return path == PATH_ID_direct || (path == PATH_ID_AUTO && flags & O_DIRECT);
 }
 
+static void close_left(struct open_link *link)
+{
+	(void)handle_close((struct handle *)(void *)((char *)link - offsetof(struct handle, link)));
+}
+
 /* Books the open and tells the kernel how to treat it. */
 static void finish(struct fs *fs, struct handle *h, struct open_mode *m, struct fuse_file_info *fi)
 {
@@ -33,6 +39,7 @@ static void finish(struct fs *fs, struct handle *h, struct open_mode *m, struct 
 	if (l)
 		counters_add(&l->counters,
 			     h->open_flags & O_DIRECT ? CTR_OPEN_DIRECT : CTR_OPEN_BUFFERED, 1);
+	opens_add(&fs->opens, &h->link, close_left);
 	fi->fh = (uint64_t)(uintptr_t)h;
 	fi->direct_io = !m->is_cached;
 	fi->parallel_direct_writes = !m->is_cached;
@@ -41,8 +48,9 @@ static void finish(struct fs *fs, struct handle *h, struct open_mode *m, struct 
 	sync_answering();
 }
 
-static void undo(struct handle *h)
+static void undo(struct fs *fs, struct handle *h)
 {
+	opens_remove(&fs->opens, &h->link);
 	mode_closed(h->node, h);
 	(void)handle_close(h); /* nothing was written through it */
 }
@@ -84,7 +92,7 @@ void ops_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 	}
 	finish(fs, h, &m, fi);
 	if (fuse_reply_open(req, fi) != 0)
-		undo(h);
+		undo(fs, h);
 }
 
 /* Wraps the file just made and answers. fd is taken; name NULL: it has none. */
@@ -114,7 +122,7 @@ static void reply_created(fuse_req_t req, struct node *dir, const char *name, in
 	finish(fs, h, &m, fi);
 	ops_fill_entry(fs, n, &stx, &e);
 	if (fuse_reply_create(req, &e, fi) != 0) {
-		undo(h);
+		undo(fs, h);
 		node_forget(fs->nodes, n, 1);
 	}
 }
@@ -160,6 +168,7 @@ void ops_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
 	struct handle *h = ops_handle(fi);
 	(void)ino;
+	opens_remove(&ops_fs(req)->opens, &h->link);
 	mode_closed(h->node, h);
 	ops_reply_err(req, handle_close(h));
 }

@@ -120,7 +120,7 @@ def _unmount(path):
 
 def scratch(stack, prefix="zcfs-bench-", parent=None):
     """A directory of our own; gone at the end, but never across a mount that would not go."""
-    path = Path(tempfile.mkdtemp(prefix=prefix, dir=parent))
+    path = Path(tempfile.mkdtemp(prefix=prefix, dir=parent)).resolve()
     stack.callback(_ignoring_errors, "rm", "-rf", "--one-file-system", path)
     return path
 
@@ -213,16 +213,19 @@ def mount_command(stack, backing, command):
     words = [word.replace("{backing}", str(backing)).replace("{mnt}", str(directory))
              for word in shlex.split(command)]
     stack.callback(_end_mount, directory)
+    said = stack.enter_context(tempfile.TemporaryFile("w+"))
     try:
-        process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-                                   stderr=subprocess.PIPE, cwd="/", text=True, start_new_session=True)
+        process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=said, cwd="/",
+                                   start_new_session=True)
     except OSError as error:
         raise Failure(f"{words[0]}: {error.strerror}") from error
     retry(lambda: _is_mounted(directory) or process.poll() not in (None, 0))
     if not _is_mounted(directory):
-        reason = process.stderr.read().strip().splitlines() if process.poll() is not None else []
+        said.seek(0)
+        reason = said.read().strip().splitlines()
         raise Failure(f"{shlex.join(words)}: {reason[-1] if reason else 'does not mount'}")
-    os.listdir(directory)  # it answers, and has come to rest
+    os.listdir(directory)
+    retry(lambda: process.poll() is not None, 0.5)  # one that went to the background is now only its daemon
     return Mount(directory, _serving(directory))
 
 

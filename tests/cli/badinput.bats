@@ -34,7 +34,7 @@ as_user_after() {
 		status=0
 		setpriv --reuid=nobody --regid="$(id -g nobody)" --clear-groups \
 			env PATH="$1/build/cli:$PATH" bash -c "$3" || status=$?
-		grep -qF " $1/" /proc/self/mountinfo && status=124
+		grep -F " $1/" /proc/self/mountinfo | grep -q " fuse.zcfs " && status=124
 		exit $status
 	' "$user_dir" "$1" "$2" || status=$?
 	return "$status"
@@ -49,15 +49,20 @@ as_user_after() {
 }
 
 @test "a mountpoint that is a mount of zcfs already is refused, whatever its name" {
-	local name
+	local name n_good=0
 	for name in plain 'with space' $'new\nline' 'back\040slash' $'tab\t'; do
 		mkdir "$BATS_TEST_TMPDIR/$name"
 		zcfs mount "$BACKING" "$BATS_TEST_TMPDIR/$name"
-		fails_with 2 '* is busy: zcfs is mounted there already*' \
-			zcfs mount "$BACKING" "$BATS_TEST_TMPDIR/$name"
-		[ "$(daemons | wc -l)" -eq 1 ]
+		# Judged after the umount: a teardown would not find a name of two lines.
+		if fails_with 2 '* is busy: zcfs is mounted there already*' \
+			zcfs mount "$BACKING" "$BATS_TEST_TMPDIR/$name"; then
+			n_good=$((n_good + 1))
+		else
+			umount "$BATS_TEST_TMPDIR/$name"
+		fi
 		zcfs umount "$BATS_TEST_TMPDIR/$name"
 	done
+	[ "$n_good" -eq 5 ]
 	left_nothing
 }
 
@@ -65,7 +70,7 @@ as_user_after() {
 	zcfs mount "$BACKING" "$MNT"
 	kill -KILL "$(daemons)"
 	wait_until no_daemons
-	fails_with 2 '*Transport endpoint is not connected*zcfs umount*' zcfs mount "$BACKING" "$MNT"
+	fails_with 2 '*zcfs umount*' zcfs mount "$BACKING" "$MNT"
 	zcfs umount "$MNT"
 	left_nothing
 }
@@ -114,7 +119,7 @@ as_user_after() {
 @test "a user without fusermount3 is told what to install, with status 2" {
 	need_tool setpriv fusermount3
 	fails_with 2 '*needs fusermount3*install the package fuse3*' \
-		as_user_after 'mount --bind fuse "$(realpath "$(command -v fusermount3)")"' 'zcfs mount backing mnt'
+		as_user_after "mount --bind fuse '$(realpath "$(command -v fusermount3)")'" 'zcfs mount backing mnt'
 }
 
 @test "allow_other is for root unless /etc/fuse.conf says otherwise" {
@@ -123,13 +128,19 @@ as_user_after() {
 	local conf='mount --bind conf /etc/fuse.conf'
 	fails_with 2 'zcfs: allow_other is for root unless /etc/fuse.conf *' as_user_after \
 		"echo '#user_allow_other' >conf; $conf" 'zcfs mount -o allow_other backing mnt'
-	fails_with 2 'zcfs: allow_root is for root unless /etc/fuse.conf *' as_user_after \
+	fails_with 1 "zcfs: cannot mount backing on *'user_allow_other'*/etc/fuse.conf" as_user_after \
 		"echo '#user_allow_other' >conf; $conf" 'zcfs mount -o allow_root backing mnt'
 	local line
 	for line in user_allow_other '  user_allow_other # yes'; do
 		as_user_after "echo '$line' >conf; $conf" \
 			'zcfs mount -o allow_other backing mnt && echo >mnt/a && zcfs umount mnt'
 	done
+}
+
+@test "what fusermount3 refuses is one line with its reason, and status 1" {
+	need_tool setpriv fusermount3
+	fails_with 1 'zcfs: cannot mount backing on */mnt: fusermount3: *no write access*' \
+		as_user_after 'chown root mnt' 'zcfs mount backing mnt'
 }
 
 @test "a name over 255 bytes is ENAMETOOLONG, in every call that takes one" {
@@ -225,7 +236,8 @@ fills_and_recovers() {
 	btrfs -q quota enable "$BATS_TEST_TMPDIR/pool"
 	btrfs -q subvolume create "$BATS_TEST_TMPDIR/pool/sub"
 	btrfs -q qgroup limit 8M "$BATS_TEST_TMPDIR/pool/sub"
-	BACKING=$BATS_TEST_TMPDIR/pool/sub
+	rm -r "$BACKING"
+	ln -s pool/sub "$BACKING"
 	local refusal='Disk quota exceeded'
 	fills_and_recovers
 }
@@ -233,8 +245,7 @@ fills_and_recovers() {
 @test "a read-only backing is EROFS, and reads go on" {
 	need_root
 	need_tool python3
-	echo more >"$BACKING/dir"
-	rm "$BACKING/dir" && mkdir "$BACKING/dir"
+	mkdir "$BACKING/dir"
 	mount --bind "$BACKING" "$BACKING"
 	mount -o remount,bind,ro "$BACKING"
 	zcfs mount "$BACKING" "$MNT"
