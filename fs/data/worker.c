@@ -29,14 +29,19 @@ int pipe_open(struct pipe *p, size_t slots)
 			return -errno;
 		p->rd = fds[0];
 		p->wr = fds[1];
-		int bytes = fcntl(p->wr, F_GETPIPE_SZ);
-		p->slots = bytes > 0 ? (size_t)bytes / PAGE_BYTES : 1;
+		p->slots = 0;
 	}
-	if (p->slots < slots) {
-		int bytes = fcntl(p->wr, F_SETPIPE_SZ, (int)(slots * PAGE_BYTES));
-		if (bytes > 0)
-			p->slots = (size_t)bytes / PAGE_BYTES;
+	if (p->slots >= slots)
+		return 0;
+	int bytes = fcntl(p->wr, F_GETPIPE_SZ);
+	if (bytes >= 0 && (size_t)bytes / PAGE_BYTES < slots)
+		bytes = fcntl(p->wr, F_SETPIPE_SZ, (int)(slots * PAGE_BYTES));
+	if (bytes < 0) {
+		int err = -errno;
+		pipe_close(p);
+		return err;
 	}
+	p->slots = (size_t)bytes / PAGE_BYTES;
 	return 0;
 }
 
@@ -66,17 +71,12 @@ uint64_t pipe_max_io(uint64_t wanted_bytes)
 {
 	struct pipe probe = {.rd = -1, .wr = -1};
 	uint64_t io_bytes = wanted_bytes;
-	if (pipe_open(&probe, slots_for(wanted_bytes)) < 0)
-		return wanted_bytes;
 	/* Halving keeps requests a power of two: 1 MiB reads split evenly, not into 254 pages and 2. */
-	while (io_bytes > PAGE_BYTES) {
-		if (pipe_open(&probe, slots_for(io_bytes)) == 0 &&
-		    probe.slots >= io_bytes / PAGE_BYTES + 2)
-			break;
+	while (pipe_open(&probe, slots_for(io_bytes)) < 0 && io_bytes > PAGE_BYTES)
 		io_bytes = io_bytes / 2 / PAGE_BYTES * PAGE_BYTES;
-	}
+	bool has_pipe = probe.rd >= 0;
 	pipe_close(&probe);
-	return io_bytes;
+	return has_pipe ? io_bytes : wanted_bytes;
 }
 
 int worker_init(struct worker *w, uint64_t max_io_bytes, bool want_pipe)
@@ -94,8 +94,9 @@ int worker_init(struct worker *w, uint64_t max_io_bytes, bool want_pipe)
 	w->scratch = w->data + w->data_bytes;
 	int err = want_pipe ? pipe_open(&w->pipe, slots_for(max_io_bytes)) : 0;
 	if (err < 0)
-		worker_fini(w);
-	return err;
+		log_warn("a worker has no pipe and copies instead of splicing: %s; see zcfs doctor",
+			 strerror(-err));
+	return 0;
 }
 
 void worker_fini(struct worker *w)

@@ -44,11 +44,16 @@ struct worker {
 #define WORKER_SLACK   (128UL * 1024)
 #define WORKER_SCRATCH (128UL * 1024)
 
-/* max_io_bytes: the largest payload. want_pipe: make the pipe for splicing. 0 or -errno; on failure nothing is held. */
+/* max_io_bytes: the largest payload. want_pipe: make the pipe for splicing (short of pipes it goes
+ * without and copies). 0 or -errno; on failure nothing is held. */
 int worker_init(struct worker *w, uint64_t max_io_bytes, bool want_pipe) MUST_CHECK;
 void worker_fini(struct worker *w);
 
-/* Makes or grows p to at least `slots` pages, as far as permitted; p->slots tells. 0 or -errno. */
+/*
+ * Makes or grows p to at least `slots` pages. 0, or -errno with p closed: -EPERM where the user's pipe limits
+ * (/proc/sys/fs/pipe-max-size, pipe-user-pages-soft) do not allow so many. A pipe that is too small would block
+ * the worker that fills it, so there is none rather than a small one.
+ */
 int pipe_open(struct pipe *p, size_t slots) MUST_CHECK;
 void pipe_close(struct pipe *p);
 /*

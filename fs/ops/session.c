@@ -208,6 +208,14 @@ static void park_if_surplus(struct session *s)
 	mutex_unlock(&s->mutex);
 }
 
+/* Interrupted, or a request withdrawn while it was read: nothing. Anything else (ENOMEM) would make a busy loop. */
+static void pause_after(ssize_t err)
+{
+	const struct timespec pause = {.tv_nsec = KICK_EVERY_NS};
+	if (err != -EINTR && err != -EAGAIN && err != -ENOENT)
+		nanosleep(&pause, NULL);
+}
+
 static void work(struct session *s, struct worker *w)
 {
 	while (!atomic_load(&s->is_ending)) {
@@ -219,8 +227,10 @@ static void work(struct session *s, struct worker *w)
 				pthread_kill(s->main_thread, SESSION_ENDED_SIGNAL);
 			return;
 		}
-		if (r.n < (ssize_t)sizeof(struct fuse_in_header)) /* interrupted, or a request withdrawn */
+		if (r.n < (ssize_t)sizeof(struct fuse_in_header)) {
+			pause_after(r.n);
 			continue;
+		}
 		if (was_last)
 			call_another(s);
 		serve(s, w, r);
@@ -347,4 +357,6 @@ void session_init(void *userdata, struct fuse_conn_info *conn)
 	conn->max_background = 64;
 	conn->congestion_threshold = 48;
 	conn->time_gran = 1;
+	/* The kernel waits a request out once it is here, and nothing here waits for anyone but the backing. */
+	conn->no_interrupt = 1;
 }
