@@ -33,7 +33,7 @@ enum { EXIT_FAILED = 1, EXIT_BAD_INPUT = 2 };
 struct start {
 	bool is_foreground;
 	char *options; /* malloc'd */
-	const char *backing;
+	char backing[PATH_MAX]; /* absolute, as /proc/mounts shows it */
 	char mountpoint[PATH_MAX];
 	dev_t dev; /* of the mount, once it answers; before that 0 */
 	int ready_fd; /* the parent waits there; -1 in the foreground */
@@ -87,7 +87,6 @@ static int parse_words(struct start *s, int argc, char **argv)
 	}
 	if (argc - optind != 2)
 		return usage(stderr, EXIT_BAD_INPUT);
-	s->backing = argv[optind];
 	return -1;
 }
 
@@ -201,8 +200,10 @@ static int serve(struct start *s, struct fs *fs, struct session *session)
 	report(s, 0);
 	while (sigwait(&set, &sig) != 0)
 		;
-	if (sig != SESSION_ENDED_SIGNAL)
+	if (sig != SESSION_ENDED_SIGNAL) {
 		mount_detach(s->mountpoint, s->dev);
+		session_drain(session);
+	}
 	session_stop(session);
 	return 0;
 }
@@ -293,7 +294,7 @@ int main(int argc, char **argv)
 	int err = options_parse(&fs.opt, s.options, s.err, sizeof(s.err));
 	free(s.options);
 	if (err == 0)
-		err = preflight_backing(s.backing, &fs.root_fd, s.err, sizeof(s.err));
+		err = preflight_backing(argv[optind], &fs.root_fd, s.backing, s.err, sizeof(s.err));
 	if (err == 0)
 		err = preflight_mountpoint(argv[optind + 1], fs.root_fd, s.mountpoint, s.err,
 					   sizeof(s.err));

@@ -11,10 +11,10 @@
 
 #define FUSE_CONF "/etc/fuse.conf"
 
-int preflight_backing(const char *backing, int *fd, char *err, size_t err_bytes)
+int preflight_backing(const char *backing, int *fd, char resolved[PATH_MAX], char *err, size_t err_bytes)
 {
 	*fd = open(backing, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (*fd >= 0)
+	if (*fd >= 0 && realpath(backing, resolved))
 		return 0;
 	int rc = -errno;
 	const char *hint = rc == -ENOENT    ? "make it first"

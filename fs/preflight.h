@@ -11,8 +11,9 @@
 #include "base/auto.h"
 #include "options.h"
 
-/* Opens BACKING for the life of the mount: *fd. */
-int preflight_backing(const char *backing, int *fd, char *err, size_t err_bytes) MUST_CHECK;
+/* Opens BACKING for the life of the mount: *fd; resolved: its absolute path. */
+int preflight_backing(const char *backing, int *fd, char resolved[PATH_MAX], char *err,
+		      size_t err_bytes) MUST_CHECK;
 
 /* Resolves MOUNTPOINT to an absolute path; it must be a directory, not inside BACKING (backing_fd), not a zcfs mount already. */
 int preflight_mountpoint(const char *mountpoint, int backing_fd, char resolved[PATH_MAX], char *err,

@@ -24,11 +24,13 @@
 #include "ops/ops.h"
 #include "ops/ops_file.h"
 
-#define IDLE_KEPT     2 /* workers that wait in read(2); more are parked */
-#define PIPE_CREDIT   8
-#define HEAD_BYTES    (sizeof(struct fuse_in_header) + sizeof(struct fuse_write_in))
-#define KICK_SIGNAL   SIGUSR2 /* interrupts a worker's read(2) */
-#define KICK_EVERY_NS (5L * 1000 * 1000)
+#define IDLE_KEPT      2 /* workers that wait in read(2); more are parked */
+#define PIPE_CREDIT    8
+#define HEAD_BYTES     (sizeof(struct fuse_in_header) + sizeof(struct fuse_write_in))
+#define KICK_SIGNAL    SIGUSR2 /* interrupts a worker's read(2) */
+#define KICK_EVERY_NS  (5L * 1000 * 1000)
+#define DRAIN_QUIET_NS (50L * 1000 * 1000)
+#define DRAIN_TRIES    40 /* 2 s */
 
 struct session {
 	struct fs *fs;
@@ -37,6 +39,7 @@ struct session {
 	unsigned limit; /* workers at most */
 	pthread_t main_thread;
 	atomic_uint idle; /* workers waiting for a request */
+	atomic_uint received; /* requests so far; wraps */
 	atomic_int pipe_credit; /* receive so many more by pipe; relaxed, a hint */
 	atomic_bool is_ending; /* pairs with the kick: seen by every worker after its read(2) */
 	struct mutex mutex; /* a leaf; guards the rest */
@@ -216,24 +219,31 @@ static void pause_after(ssize_t err)
 		nanosleep(&pause, NULL);
 }
 
+/* One request. False when the kernel has ended the session. */
+static bool work_once(struct session *s, struct worker *w)
+{
+	atomic_fetch_add(&s->idle, 1);
+	struct received r = receive(s, w);
+	bool was_last = atomic_fetch_sub(&s->idle, 1) == 1;
+	if (r.n >= (ssize_t)sizeof(struct fuse_in_header)) {
+		atomic_fetch_add_explicit(&s->received, 1, memory_order_relaxed);
+		if (was_last)
+			call_another(s);
+		serve(s, w, r);
+	} else if (r.n != -ENODEV) {
+		pause_after(r.n);
+	}
+	return r.n != -ENODEV;
+}
+
 static void work(struct session *s, struct worker *w)
 {
 	while (!atomic_load(&s->is_ending)) {
-		atomic_fetch_add(&s->idle, 1);
-		struct received r = receive(s, w);
-		bool was_last = atomic_fetch_sub(&s->idle, 1) == 1;
-		if (r.n == -ENODEV) {
+		if (!work_once(s, w)) {
 			if (!atomic_exchange(&s->is_ending, true))
 				pthread_kill(s->main_thread, SESSION_ENDED_SIGNAL);
 			return;
 		}
-		if (r.n < (ssize_t)sizeof(struct fuse_in_header)) {
-			pause_after(r.n);
-			continue;
-		}
-		if (was_last)
-			call_another(s);
-		serve(s, w, r);
 		park_if_surplus(s);
 	}
 }
@@ -313,6 +323,28 @@ static bool kick_all(struct session *s)
 	for (unsigned i = 0; i < started && !is_done; i++)
 		pthread_kill(s->thread[i], KICK_SIGNAL);
 	return is_done;
+}
+
+/* No worker has a request in hand. */
+static bool is_quiet(struct session *s)
+{
+	mutex_lock(&s->mutex);
+	bool is_all_waiting = s->parked + atomic_load(&s->idle) + s->finished >= s->started;
+	mutex_unlock(&s->mutex);
+	return is_all_waiting;
+}
+
+void session_drain(struct session *s)
+{
+	const struct timespec pause = {.tv_nsec = DRAIN_QUIET_NS};
+	unsigned before = atomic_load(&s->received) - 1;
+	for (int i = 0; i < DRAIN_TRIES; i++) {
+		unsigned now = atomic_load(&s->received);
+		if (atomic_load(&s->is_ending) || (now == before && is_quiet(s)))
+			return;
+		before = now;
+		nanosleep(&pause, NULL);
+	}
 }
 
 void session_stop(struct session *s)

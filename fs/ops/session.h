@@ -23,6 +23,12 @@ int session_new(struct fs *fs, struct fuse_session *se, struct session **out) MU
 /* Starts the first workers; requests are served from now on. 0 or -errno. Main thread. */
 int session_start(struct session *s) MUST_CHECK;
 
+/*
+ * Waits until the kernel has sent nothing for a while (50 ms), 2 s at most: after a detach, for the write-back of mapped
+ * pages, which the kernel's syncfs starts but does not wait for. Main thread.
+ */
+void session_drain(struct session *s);
+
 /* Ends and joins all workers, then the notifier. Requests still queued stay unanswered. Main thread. */
 void session_stop(struct session *s);
 

@@ -40,7 +40,7 @@ _zcfs_flags() {
 	case $1 in
 	mount) echo '-f --foreground -o --options -h --help' ;;
 	umount) echo '-l --lazy -h --help' ;;
-	stat) echo '-b --bytes -j --json -h --help' ;;
+	stat) echo '-n --top -b --bytes -j --json -h --help' ;;
 	*) echo '-h --help' ;;
 	esac
 }

@@ -70,6 +70,9 @@ static int run(int (*one)(const char *name), unsigned long count)
 int main(int argc, char **argv)
 {
 	len_bytes = argc == 5 ? strtoul(argv[4], NULL, 10) : 0;
+	/* Not zeros: zram keeps no page for those. */
+	for (size_t i = 0; i < sizeof(data); i++)
+		data[i] = (char)(i * i * 2654435761U >> 13);
 	for (size_t i = 0; i < sizeof(phases) / sizeof(phases[0]) && argc == 5; i++) {
 		if (strcmp(argv[1], phases[i].name) != 0 || len_bytes > sizeof(data))
 			continue;

@@ -30,6 +30,18 @@ left_nothing() {
 	left_nothing
 }
 
+@test "on a terminal its lines are broken at the width" {
+	need_tool script
+	run script -qec "stty cols 100; '$ZCFS_BUILD/cli/zcfs' doctor '$BATS_TEST_TMPDIR/data'" /dev/null
+	[ "$status" -eq 0 ]
+	local line
+	for line in "${lines[@]}"; do
+		((${#line} <= 101)) || [[ ${line:26:74} != *' '* ]] # and the carriage return
+	done
+	((${#lines[@]} > 15))
+	left_nothing
+}
+
 @test "without a directory it tries one of its own" {
 	run zcfs doctor
 	[ "$status" -eq 0 ]

@@ -61,6 +61,23 @@ mount_with_io() {
 	[ "$output" = "$MNT/empty: no files with I/O" ]
 }
 
+@test "-n lists so many files and counts the others, in a table and in JSON" {
+	mount_with_io
+	run zcfs stat -n 1 "$MNT"
+	[ "$status" -eq 0 ]
+	[ "${#lines[@]}" -eq 4 ]
+	[[ ${lines[1]} == "$MNT (whole mount) "* ]]
+	[[ ${lines[2]} == "$MNT/dir/large "* ]]
+	[ "${lines[3]}" = "$MNT: 1 more file with I/O, 1 without left out" ]
+	[ "$(zcfs stat --top 2 "$MNT")" = "$(zcfs stat "$MNT")" ]
+	zcfs stat --json -n 0 "$MNT" | jq -e '.[0] | .files == [] and .more_files == 2 and .idle_files == 1'
+	zcfs stat --json "$MNT" | jq -e '.[0] | (.files | length) == 2 and .more_files == 0'
+	local bad
+	for bad in '' x -1 1x 99999999999999999999; do
+		fails_with 2 'zcfs stat: -n takes a whole number*' zcfs stat -n "$bad" "$MNT"
+	done
+}
+
 @test "JSON equals the attribute, with every counter" {
 	mount_with_io
 	local wanted got
