@@ -52,9 +52,10 @@ int path_copy_range(struct worker *w, int fd, uint64_t off_bytes, size_t len_byt
 		ssize_t n = pread(fd, w->data + done, len_bytes - done, (off_t)(off_bytes + done));
 		if (n < 0 && errno == EINTR)
 			continue;
-		if (n < 0 && done == 0)
+		/* Also behind bytes that were good: a short answer would tell the kernel that the file ends here. */
+		if (n < 0)
 			return -errno;
-		if (n <= 0)
+		if (n == 0)
 			break;
 		done += (size_t)n;
 		/* The page cache answers whole; fewer bytes are the file's end, and the kernel reads on if not. */

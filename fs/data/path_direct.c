@@ -103,7 +103,6 @@ static ssize_t fragment_write(struct worker *w, const struct io_request *rq, con
 	ssize_t n = direct_pwrite(w, fd, mem, len_bytes, off_bytes, rq->is_append);
 	if (n <= 0)
 		return n;
-	acc->way_bytes[WAY_COPY] += (uint64_t)n;
 	acc->user_bytes += (uint64_t)n;
 	off_t from = rq->is_append ? 0 : (off_t)off_bytes; /* where an append landed is not known: the whole file */
 	off_t span = rq->is_append ? 0 : n;
@@ -112,8 +111,12 @@ static ssize_t fragment_write(struct worker *w, const struct io_request *rq, con
 			    SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE |
 				    SYNC_FILE_RANGE_WAIT_AFTER) < 0)
 		return -errno;
-	/* Only advice: a page that stays is coherent all the same. */
-	(void)posix_fadvise(fd, from, span, POSIX_FADV_DONTNEED);
+	acc->way_bytes[WAY_COPY] += (uint64_t)n;
+	/* Pages in part are kept, so name them whole. Only advice: a page that stays is coherent all the same. */
+	off_t lead = from % DIO_ALIGN_DEFAULT;
+	if (!rq->is_append)
+		span = (lead + n + DIO_ALIGN_DEFAULT - 1) / DIO_ALIGN_DEFAULT * DIO_ALIGN_DEFAULT;
+	(void)posix_fadvise(fd, from - lead, span, POSIX_FADV_DONTNEED);
 	return n;
 }
 

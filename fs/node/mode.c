@@ -86,9 +86,16 @@ void mode_closed(struct node *node, const struct handle *h)
 				  memory_order_seq_cst);
 }
 
+void mode_mapped(struct node *node)
+{
+	if (!atomic_load_explicit(&node->is_mapped_direct, memory_order_seq_cst))
+		atomic_store_explicit(&node->is_mapped_direct, true, memory_order_seq_cst);
+}
+
 bool mode_has_cached_opens(const struct node *node)
 {
-	return atomic_load_explicit(&node->opens_cached, memory_order_seq_cst) > 0;
+	return atomic_load_explicit(&node->opens_cached, memory_order_seq_cst) > 0 ||
+	       atomic_load_explicit(&node->is_mapped_direct, memory_order_seq_cst);
 }
 
 void mode_describe(const struct node *node, char *buf, size_t len_bytes)

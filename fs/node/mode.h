@@ -6,7 +6,7 @@
  *  1. O_DIRECT opens, path=direct and cache=none get FOPEN_DIRECT_IO: no page of the kernel's FUSE cache is involved.
  *  2. Other opens are cached. What an earlier open left in the cache is kept only while the file's mtime, ctime and size are
  *     those of the moment that cache began.
- *  3. While a node has cached opens, a write past the cache invalidates the kernel's pages before it is answered
+ *  3. While a node has cached opens, or was mapped through an open without, a write past the cache invalidates the kernel's pages before it is answered
  *     (ops/notify.h), since the kernel does not do so after an asynchronous direct write.
  */
 #ifndef ZCFS_NODE_MODE_H
@@ -39,7 +39,13 @@ void mode_opened(struct node *node, const struct handle *h, const struct statx *
 		 struct open_mode *m);
 void mode_closed(struct node *node, const struct handle *h);
 
-/* Whether a write past the kernel's page cache must invalidate it: some open of the node uses it now. */
+/*
+ * A mapping of an open with FOPEN_DIRECT_IO is about to bring a page into the kernel's cache. To be called before the page is
+ * read from the backing: a write that does not find the node marked was then carried out before that.
+ */
+void mode_mapped(struct node *node);
+
+/* Whether a write past the kernel's page cache must invalidate it: some open of the node, or a mapping, uses it. */
 bool mode_has_cached_opens(const struct node *node);
 
 /* user.zcfs.io_mode: one line about the live opens and the last one. Writes at most len_bytes, always ends in NUL. */

@@ -46,6 +46,7 @@ struct node {
 	/* what the opens of this node may mix: see node/mode.h */
 	_Atomic uint32_t opens_cached; /* live opens that may use the kernel's page cache */
 	_Atomic uint32_t opens_direct; /* live opens with FOPEN_DIRECT_IO */
+	_Atomic bool is_mapped_direct; /* a mapping of such an open filled the kernel's page cache; never taken back */
 	_Atomic int path_wanted; /* enum path_id set through user.zcfs.path, or -1 */
 	_Atomic int path_rule; /* enum path_id by the mount's rules, or -1 if not worked out */
 	/* of the content the kernel's page cache holds; 0: none known */

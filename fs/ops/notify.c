@@ -1,6 +1,6 @@
 /*
- * The invalidation thread and its queue. Owns the queued items; the inode numbers in them stay valid, because the kernel holds
- * the inode while the WRITE is unanswered.
+ * The invalidation thread and its queue. Owns the queued items. The inode numbers in them stay valid while a WRITE is
+ * unanswered, because the kernel holds the inode; a number that went stale names nothing, or costs another inode its cache.
  */
 #include "ops/notify.h"
 
@@ -17,6 +17,7 @@ struct item {
 	uint64_t off_bytes;
 	uint64_t len_bytes;
 	size_t written_bytes;
+	bool has_answer; /* to: a WRITE waits for it */
 };
 
 struct notifier {
@@ -33,7 +34,8 @@ static void item_carry_out(struct notifier *n, const struct item *it)
 {
 	/* ENOENT: the kernel has no such inode cached, so no pages either. */
 	(void)fuse_lowlevel_notify_inval_inode(n->se, it->ino, (off_t)it->off_bytes, (off_t)it->len_bytes);
-	reply_send_written(NULL, &it->to, it->written_bytes);
+	if (it->has_answer)
+		reply_send_written(NULL, &it->to, it->written_bytes);
 }
 
 /* The next item, waiting for one; NULL when ending and drained. */
@@ -96,23 +98,35 @@ void notifier_free(struct notifier *n)
 	free(n);
 }
 
-void notifier_answer_write(struct notifier *n, const struct reply_to *to, fuse_ino_t ino,
-			   uint64_t off_bytes, uint64_t len_bytes, size_t written_bytes)
+static void enqueue(struct notifier *n, const struct item *on_stack) EXCLUDES(n->mutex)
 {
-	struct item on_stack = {.to = *to,
-				.ino = ino,
-				.off_bytes = off_bytes,
-				.len_bytes = len_bytes,
-				.written_bytes = written_bytes};
 	struct item *it = malloc(sizeof(*it));
 	if (!it) {
-		item_carry_out(n, &on_stack);
+		item_carry_out(n, on_stack);
 		return;
 	}
-	*it = on_stack;
+	*it = *on_stack;
 	mutex_lock(&n->mutex);
 	*n->tail = it;
 	n->tail = &it->next;
 	pthread_cond_signal(&n->changed);
 	mutex_unlock(&n->mutex);
+}
+
+void notifier_answer_write(struct notifier *n, const struct reply_to *to, fuse_ino_t ino,
+			   uint64_t off_bytes, uint64_t len_bytes, size_t written_bytes)
+{
+	const struct item it = {.to = *to,
+				.ino = ino,
+				.off_bytes = off_bytes,
+				.len_bytes = len_bytes,
+				.written_bytes = written_bytes,
+				.has_answer = true};
+	enqueue(n, &it);
+}
+
+void notifier_drop(struct notifier *n, fuse_ino_t ino)
+{
+	const struct item it = {.ino = ino};
+	enqueue(n, &it);
 }

@@ -29,4 +29,11 @@ void notifier_free(struct notifier *n);
 void notifier_answer_write(struct notifier *n, const struct reply_to *to, fuse_ino_t ino,
 			   uint64_t off_bytes, uint64_t len_bytes, size_t written_bytes);
 
+/*
+ * Drops all of the kernel's cached pages and attributes of inode `ino`, soon. For a write that went through the cache and is
+ * answered already: until its answer the kernel may hold its last page locked, and dropping that one would wait for ever.
+ * Never blocks but when short of memory.
+ */
+void notifier_drop(struct notifier *n, fuse_ino_t ino);
+
 #endif

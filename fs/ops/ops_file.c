@@ -36,6 +36,9 @@ void ops_file_read(const struct file_request *r, const struct fuse_read_in *in)
 	struct account acc = {0};
 	struct reply reply = {0};
 	int64_t n = -EINVAL;
+	/* A READ that no program's read(2) made: a mapping of an open that is otherwise without the kernel's cache. */
+	if (!rq.handle->is_cached && !(in->read_flags & FUSE_READ_LOCKOWNER))
+		mode_mapped(rq.handle->node);
 	if (rq.len_bytes <= r->fs->max_io_bytes) {
 		enum path_id path = path_resolve(rq.handle->path, rq.is_direct);
 		n = path_ops_get(path)->read(r->w, &rq, &reply, &acc);
@@ -69,12 +72,23 @@ static bool is_past_cache(const struct io_request *rq)
 	       mode_has_cached_opens(rq->handle->node);
 }
 
+static void answer_displaced(const struct file_request *r, const struct io_request *rq, ssize_t n)
+{
+	if (rq->is_direct || !rq->handle->is_cached) {
+		notifier_answer_write(r->fs->notifier, &r->to, r->nodeid, 0, 0, (size_t)n);
+		return;
+	}
+	/* The kernel may hold the write's last page locked until the answer. */
+	reply_send_written(r->w, &r->to, (size_t)n);
+	notifier_drop(r->fs->notifier, r->nodeid);
+}
+
 static void answer_write(const struct file_request *r, const struct io_request *rq, ssize_t n)
 {
 	if (n < 0)
 		reply_send_err(r->w, &r->to, (int)n);
 	else if (is_append_displaced(r->w, rq, n))
-		notifier_answer_write(r->fs->notifier, &r->to, r->nodeid, 0, 0, (size_t)n);
+		answer_displaced(r, rq, n);
 	else if (is_past_cache(rq))
 		notifier_answer_write(r->fs->notifier, &r->to, r->nodeid, rq->off_bytes,
 				      (uint64_t)n, (size_t)n);

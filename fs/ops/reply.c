@@ -73,7 +73,7 @@ static int header_to_pipe(struct worker *w, const struct pipe *p, const struct r
 	return n == (ssize_t)sizeof(header) ? 0 : n < 0 ? -errno : -EIO;
 }
 
-/* Fills the pipe from the file. Bytes (fewer at the end of file), or -errno if not even one. */
+/* Fills the pipe from the file. Bytes (fewer only where the file ends), or -errno. */
 static ssize_t range_to_pipe(struct worker *w, const struct reply *r)
 {
 	loff_t off = (loff_t)r->off_bytes;
@@ -83,9 +83,9 @@ static ssize_t range_to_pipe(struct worker *w, const struct reply *r)
 		ssize_t n = splice(r->fd, &off, w->pipe.wr, NULL, r->len_bytes - done, 0);
 		if (n < 0 && errno == EINTR)
 			continue;
-		if (n < 0 && done == 0)
+		if (n < 0)
 			return -errno;
-		if (n <= 0)
+		if (n == 0)
 			break;
 		done += (size_t)n;
 	}
@@ -130,10 +130,11 @@ static ssize_t fill_pipe(struct worker *w, const struct reply_to *to, const stru
 	return err < 0 ? err : n;
 }
 
-/* Errors of the splice itself, not of the file: then copying may still serve the request. */
+/* Errors of the splice or of the spare pipe (pipe_open()), not of the file: then copying may still serve the request. */
 static bool is_splice_refused(ssize_t err)
 {
-	return err == -EINVAL || err == -EAGAIN || err == -ENOMEM || err == -EOPNOTSUPP;
+	return err == -EINVAL || err == -EAGAIN || err == -ENOMEM || err == -EOPNOTSUPP ||
+	       err == -EPERM || err == -EMFILE || err == -ENFILE;
 }
 
 int64_t reply_prepare(struct worker *w, const struct reply_to *to, struct reply *r, struct account *acc)

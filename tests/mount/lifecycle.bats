@@ -12,7 +12,7 @@ setup() {
 
 teardown() {
 	exec 8>&- 9>&-
-	release >/dev/null
+	release
 	cleanup_zcfs "$BATS_TEST_TMPDIR"
 }
 
@@ -36,19 +36,19 @@ hold() {
 	wait_until grep -q ready "$BATS_TEST_TMPDIR/out"
 }
 
-# Lets it go, and prints what its file gave then.
+# Lets it go; sets gave to what its file gave then.
 release() {
 	[[ -n ${holder-} ]] || return 0
 	exec 7>&-
 	wait "$holder" || true
 	holder=
 	rm "$BATS_TEST_TMPDIR/in"
-	tail -n 1 "$BATS_TEST_TMPDIR/out"
+	gave=$(tail -n 1 "$BATS_TEST_TMPDIR/out")
 }
 
 page_says() { [ "$(dd if="$BACKING/$1" bs=1 skip=4096 count="${#2}" status=none)" = "$2" ]; }
 
-not_mounted() { ! is_mounted "$MNT"; }
+not_mounted() { ! is_mounted "${1:-$MNT}"; }
 
 @test "SIGTERM and SIGINT write out dirty mapped pages, although the file is open, and end with 0" {
 	need_tool python3
@@ -62,7 +62,8 @@ not_mounted() { ! is_mounted "$MNT"; }
 			wait "$pid" # its status is the test's
 			page_says "held$path$signal" "$word"
 			not_mounted
-			[ "$(release)" = ENOTCONN ]
+			release
+			[ "$gave" = ENOTCONN ]
 		done
 	done
 }
@@ -81,19 +82,26 @@ not_mounted() { ! is_mounted "$MNT"; }
 	local pid i writers=()
 	mount_foreground threads=4
 	for i in 1 2 3; do
-		while dd if=/dev/zero of="$MNT/load$i" bs=64K count=16 conv=fsync status=none; do
-			echo "$i" >>"$BATS_TEST_TMPDIR/synced"
-		done 2>/dev/null 3>&- &
+		: >"$BACKING/load$i"
+		# Each round is noted once it is synced. Without the mount the file is not there, which ends it.
+		(
+			for ((n = 1; ; n++)); do
+				printf '%-65536d' "$n" | dd of="$MNT/load$i" bs=64K conv=nocreat,notrunc,fsync iflag=fullblock \
+					status=none || break
+				echo "$n" >"$BATS_TEST_TMPDIR/synced$i"
+			done
+		) 2>/dev/null 3>&- &
 		writers+=($!)
 	done
-	done_some() { [ "$(wc -l <"$BATS_TEST_TMPDIR/synced")" -gt 10 ]; } 2>/dev/null
-	wait_until done_some
+	done_some() { [ "$(cat "$BATS_TEST_TMPDIR/synced$1")" -gt 10 ]; } 2>/dev/null
+	for i in 1 2 3; do wait_until done_some "$i"; done
 	kill -TERM "$pid"
 	wait "$pid"
 	wait "${writers[@]}" || true
 	not_mounted
-	for i in $(sort -u "$BATS_TEST_TMPDIR/synced"); do
-		[ -e "$BACKING/load$i" ]
+	for i in 1 2 3; do
+		[ "$(awk '{ print $1 }' "$BACKING/load$i")" -ge "$(<"$BATS_TEST_TMPDIR/synced$i")" ]
+		[ "$(stat -c %s "$BACKING/load$i")" -eq 65536 ]
 	done
 }
 
@@ -119,7 +127,8 @@ not_mounted() { ! is_mounted "$MNT"; }
 	run umount "$MNT"
 	[ "$status" -ne 0 ]
 	serves
-	[ "$(release)" = alive ]
+	release
+	[ "$gave" = alive ]
 	umount "$MNT"
 	wait_until no_daemons
 	page_says held kept
@@ -133,7 +142,8 @@ not_mounted() { ! is_mounted "$MNT"; }
 	umount -l "$MNT"
 	not_mounted
 	[ -n "$(daemons)" ]
-	[ "$(release)" = alive ]
+	release
+	[ "$gave" = alive ]
 	wait_until no_daemons
 	page_says held lazily
 }
@@ -149,7 +159,8 @@ not_mounted() { ! is_mounted "$MNT"; }
 	wait_until no_daemons
 	run -1 cat "$MNT/file"
 	[[ $output == *'not connected'* ]]
-	[ "$(release)" = ENOTCONN ]
+	release
+	[ "$gave" = ENOTCONN ]
 	zcfs umount "$MNT"
 	not_mounted
 	mount_zcfs
@@ -168,7 +179,8 @@ not_mounted() { ! is_mounted "$MNT"; }
 	need_tool python3
 	mount -t tmpfs tmpfs "$BACKING"
 	echo hello >"$BACKING/file"
-	MNT=$BACKING
+	rmdir "$MNT"
+	ln -s backing "$MNT" # for serves
 	local how
 	for how in 'kill -TERM' 'kill -INT' umount 'umount -l'; do
 		zcfs mount "$BACKING" "$BACKING"
@@ -204,18 +216,18 @@ not_mounted() { ! is_mounted "$MNT"; }
 }
 
 @test "names with spaces, commas, backslashes and equal signs are shown and unmounted as they are" {
-	local name
+	local name mnt
 	for name in 'a b' 'a,b' 'a,ro' 'a\,b' 'fsname=x,y' 'ü'; do
 		mkdir -p "$BATS_TEST_TMPDIR/$name"/{b,m}
 		echo hello >"$BATS_TEST_TMPDIR/$name/b/file"
 		(cd "$BATS_TEST_TMPDIR/$name" && zcfs mount "../$name/b" m)
-		MNT=$BATS_TEST_TMPDIR/$name/m
-		serves
-		[ "$(findmnt -n -o SOURCE --target "$MNT")" = "../$name/b" ]
-		echo written >"$MNT/new"
+		mnt=$BATS_TEST_TMPDIR/$name/m
+		[ "$(<"$mnt/file")" = hello ]
+		[ "$(findmnt -n -o SOURCE --target "$mnt")" = "../$name/b" ]
+		echo written >"$mnt/new"
 		[ "$(<"$BATS_TEST_TMPDIR/$name/b/new")" = written ]
-		zcfs umount "$MNT"
-		not_mounted
+		zcfs umount "$mnt"
+		not_mounted "$mnt"
 	done
 }
 

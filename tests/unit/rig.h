@@ -55,8 +55,7 @@ static inline bool rig_reset(struct rig *f, size_t len_bytes)
 {
 	f->len_bytes = len_bytes;
 	rig_fill(f->model, 0, len_bytes, 1);
-	return ftruncate(f->fd, 0) == 0 &&
-	       pwrite(f->fd, f->model, len_bytes, 0) == (ssize_t)len_bytes;
+	return ftruncate(f->fd, 0) == 0 && pwrite(f->fd, f->model, len_bytes, 0) == (ssize_t)len_bytes;
 }
 
 static inline bool rig_init(struct rig *f, size_t len_bytes)
@@ -113,16 +112,13 @@ static inline bool rig_is_tmpfs(const struct rig *f)
 	return fstatfs(f->fd, &st) == 0 && st.f_type == TMPFS_MAGIC;
 }
 
-static inline struct io_request rig_request(const struct rig *f, uint64_t off_bytes,
-					    size_t len_bytes)
+static inline struct io_request rig_request(const struct rig *f, uint64_t off_bytes, size_t len_bytes)
 {
-	return (struct io_request){
-		.handle = f->h, .off_bytes = off_bytes, .len_bytes = len_bytes};
+	return (struct io_request){.handle = f->h, .off_bytes = off_bytes, .len_bytes = len_bytes};
 }
 
 /* A payload as read(2) leaves it: at w.data. */
-static inline struct payload rig_in_memory(struct rig *f, const unsigned char *from,
-					   size_t len_bytes)
+static inline struct payload rig_in_memory(struct rig *f, const unsigned char *from, size_t len_bytes)
 {
 	memcpy(f->w.data, from, len_bytes);
 	return (struct payload){.mem = f->w.data, .len_bytes = len_bytes};
@@ -182,8 +178,7 @@ static inline bool rig_check_reply(const struct rig *f, const struct io_request 
 {
 	size_t want = rig_there(f, rq->off_bytes, rq->len_bytes);
 	bool is_good = r->kind == REPLY_MEMORY && r->len_bytes == want &&
-		       r->mem >= f->w.area + 128 &&
-		       r->mem + want <= f->w.data + f->w.data_bytes &&
+		       r->mem >= f->w.area + 128 && r->mem + want <= f->w.data + f->w.data_bytes &&
 		       (want == 0 || memcmp(r->mem, f->model + rq->off_bytes, want) == 0);
 
 	CHECK(is_good);

@@ -99,9 +99,17 @@ TEST(a_pipe_with_too_little_is_an_error)
 
 TEST(ranges_are_copied_and_end_with_the_file)
 {
-	static const size_t offs[] = {0,	 1,	     4095,	     4096,
-				      131072,	 200001,     FILE_BYTES - 1, FILE_BYTES - 4096,
-				      FILE_BYTES, FILE_BYTES + 1, FILE_BYTES + 10000};
+	static const size_t offs[] = {0,
+				      1,
+				      4095,
+				      4096,
+				      131072,
+				      200001,
+				      FILE_BYTES - 1,
+				      FILE_BYTES - 4096,
+				      FILE_BYTES,
+				      FILE_BYTES + 1,
+				      FILE_BYTES + 10000};
 	static const size_t lens[] = {1, 100, 4096, 4097, 65536, 131072, FILE_BYTES, RIG_MAX_IO};
 	struct rig RIG f;
 

@@ -41,7 +41,8 @@ TEST(reads_are_the_files_bytes)
 
 TEST(writes_change_just_their_bytes)
 {
-	static const size_t offs[] = {0, 1, 4096, 99999, FILE_BYTES - 3, FILE_BYTES, FILE_BYTES + 9};
+	static const size_t offs[] = {
+		0, 1, 4096, 99999, FILE_BYTES - 3, FILE_BYTES, FILE_BYTES + 9};
 	static const size_t lens[] = {1, 512, 4097, 70000};
 	struct rig RIG f;
 
@@ -89,8 +90,7 @@ TEST(appends_follow_the_end)
 		struct io_request rq = rig_request(&f, f.len_bytes, 60);
 		rq.is_append = true;
 		rig_append_elsewhere(&f, 41);
-		struct payload in =
-			rig_in_memory(&f, rig_change(&f, f.len_bytes, 60, round), 60);
+		struct payload in = rig_in_memory(&f, rig_change(&f, f.len_bytes, 60, round), 60);
 		CHECK_EQ(copy_ops()->write(&f.w, &rq, &in, &acc), 60);
 		rig_check_write(&acc, WAY_COPY, 60, 60);
 	}
