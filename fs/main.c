@@ -215,6 +215,7 @@ static int run(struct start *s, struct fs *fs)
 	sigset_t set = handled_signals();
 	size_t fd_budget = raise_fd_limit();
 	signal(SIGPIPE, SIG_IGN);
+	signal(SIGXFSZ, SIG_IGN); /* a file size limit is an error of one write, EFBIG */
 	/* Whoever is served, root's own groups must not speak for them. */
 	if (geteuid() == 0 && setgroups(0, NULL) < 0)
 		log_warn("cannot drop supplementary groups: %s", strerror(errno));
@@ -282,8 +283,21 @@ static int go_to_background(struct start *s)
 	return -1;
 }
 
+/* Started with 0, 1 or 2 closed, our own files would get these numbers, and lose them when detaching from the terminal. */
+static bool has_standard_files(void)
+{
+	int fd = open("/dev/null", O_RDWR);
+	while (fd >= 0 && fd <= 2)
+		fd = dup(fd);
+	if (fd >= 0)
+		close(fd);
+	return fd >= 0;
+}
+
 int main(int argc, char **argv)
 {
+	if (!has_standard_files())
+		return EXIT_FAILED;
 	struct start s = {.ready_fd = -1};
 	struct fs fs = {.root_fd = -1};
 	int status = parse_words(&s, argc, argv);

@@ -7,6 +7,7 @@
 
 #include <fuse_lowlevel.h>
 
+#include "base/sync.h"
 #include "data/worker.h"
 #include "fs.h"
 
@@ -40,6 +41,7 @@ static inline struct handle *ops_handle(const struct fuse_file_info *fi)
 /* Replies -err (0 is success without data). */
 static inline void ops_reply_err(fuse_req_t req, int err)
 {
+	sync_answering(); /* the handle this was about may be released next */
 	fuse_reply_err(req, -err);
 }
 

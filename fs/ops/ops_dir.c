@@ -254,6 +254,7 @@ static void list(fuse_req_t req, size_t size, off_t off, struct dir *d, bool has
 	mutex_lock(&d->lock);
 	int rc = listing_fill(&l, d, off);
 	mutex_unlock(&d->lock);
+	sync_answering();
 	if (rc)
 		rc = fuse_reply_err(req, -rc);
 	else

@@ -123,6 +123,7 @@ static void reply_attr(fuse_req_t req, const struct statx *stx)
 	struct stat st;
 
 	ops_stat_from_statx(stx, &st);
+	sync_answering();
 	fuse_reply_attr(req, &st, ops_attr_timeout(ops_fs(req), stx));
 }
 
@@ -146,10 +147,12 @@ void ops_statx(fuse_req_t req, fuse_ino_t ino, int flags, int mask, struct fuse_
 	int rc = attr_statx(fs, ops_node(fs, ino), fi, flags & AT_STATX_SYNC_TYPE, &stx);
 
 	(void)mask;
-	if (rc)
+	if (rc) {
 		ops_reply_err(req, rc);
-	else
+	} else {
+		sync_answering();
 		fuse_reply_statx(req, 0, &stx, ops_attr_timeout(fs, &stx));
+	}
 }
 
 static int set_owner(int fd, const struct stat *attr, int to_set)

@@ -41,10 +41,12 @@ void ops_lseek(fuse_req_t req, fuse_ino_t ino, off_t off, int whence, struct fus
 	off_t found = lseek(handle_any_fd(ops_handle(fi)), off, whence);
 
 	(void)ino;
-	if (found < 0)
+	if (found < 0) {
 		ops_reply_err(req, -errno);
-	else
+	} else {
+		sync_answering();
 		fuse_reply_lseek(req, found);
+	}
 }
 
 /* Bytes or -errno. Short is fine: the caller asks again, or falls back where the backing cannot. */
@@ -75,10 +77,12 @@ void ops_copy_file_range(fuse_req_t req, fuse_ino_t ino_in, off_t off_in,
 		counters_add(&ledger->counters, CTR_COPY_RANGE_OPS, 1);
 		counters_add(&ledger->counters, CTR_COPY_RANGE_BYTES, copied > 0 ? (uint64_t)copied : 0);
 	}
-	if (copied < 0)
+	if (copied < 0) {
 		ops_reply_err(req, (int)copied);
-	else
+	} else {
+		sync_answering();
 		fuse_reply_write(req, (size_t)copied);
+	}
 }
 
 /*
@@ -136,8 +140,10 @@ void ops_ioctl(fuse_req_t req, fuse_ino_t ino, unsigned int cmd, void *arg, stru
 	if (row->in_bytes)
 		memcpy(&value, in_buf, row->in_bytes);
 	int fd = is_dir ? ops_dir_fd(fi) : handle_any_fd(ops_handle(fi));
-	if (ioctl(fd, row->backing_cmd, &value) < 0)
+	if (ioctl(fd, row->backing_cmd, &value) < 0) {
 		ops_reply_err(req, -errno);
-	else
+	} else {
+		sync_answering();
 		fuse_reply_ioctl(req, 0, &value, row->out_bytes);
+	}
 }

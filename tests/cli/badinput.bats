@@ -128,7 +128,7 @@ as_user_after() {
 	local conf='mount --bind conf /etc/fuse.conf'
 	fails_with 2 'zcfs: allow_other is for root unless /etc/fuse.conf *' as_user_after \
 		"echo '#user_allow_other' >conf; $conf" 'zcfs mount -o allow_other backing mnt'
-	fails_with 1 "zcfs: cannot mount backing on *'user_allow_other'*/etc/fuse.conf" as_user_after \
+	fails_with 1 "zcfs: cannot mount */backing on *'user_allow_other'*/etc/fuse.conf" as_user_after \
 		"echo '#user_allow_other' >conf; $conf" 'zcfs mount -o allow_root backing mnt'
 	local line
 	for line in user_allow_other '  user_allow_other # yes'; do
@@ -139,7 +139,7 @@ as_user_after() {
 
 @test "what fusermount3 refuses is one line with its reason, and status 1" {
 	need_tool setpriv fusermount3
-	fails_with 1 'zcfs: cannot mount backing on */mnt: fusermount3: *no write access*' \
+	fails_with 1 'zcfs: cannot mount */backing on */mnt: fusermount3: *no write access*' \
 		as_user_after 'chown root mnt' 'zcfs mount backing mnt'
 }
 

@@ -164,9 +164,12 @@ reads_nothing() {
 	mount_zcfs "path=$ZCFS_PATH"
 	: >"$BACKING/log"
 	for ((i = 0; i < 300; i++)); do echo "below $i" >&8; done 8>>"$BACKING/log" &
+	local below=$!
 	for ((i = 0; i < 300; i++)); do echo "above $i" >&8; done 8>>"$MNT/log" &
+	local above=$!
 	for ((i = 0; i < 100; i++)); do echo "again $i" >>"$MNT/log"; done
-	wait
+	wait "$below"
+	wait "$above"
 	[ "$(wc -l <"$BACKING/log")" -eq 700 ]
 	[ "$(sort -u "$BACKING/log" | wc -l)" -eq 700 ]
 	cmp "$MNT/log" "$BACKING/log"

@@ -247,17 +247,6 @@ reflinks() {
 	cmp "$BACKING/file" "$BACKING/copy"
 }
 
-if command -v javac >/dev/null; then
-	@test "Java: FileChannel map, transferTo, transferFrom, lock" {
-		mount_zcfs "$mount_opts"
-		javac -d "$BATS_TEST_TMPDIR" "$ZCFS_SRC/tests/tools/Channels.java"
-		java -Xshare:auto -XX:TieredStopAtLevel=1 -cp "$BATS_TEST_TMPDIR" Channels "$MNT"
-		zcfs umount "$MNT"
-		cmp "$BACKING/sent" "$BACKING/received"
-		[ "$(stat -c %s "$BACKING/mapped")" -eq 3145805 ]
-	}
-fi
-
 @test "two programs count to 1000 under POSIX, OFD and flock locks" {
 	need_tool python3
 	mount_zcfs "$mount_opts"
@@ -272,29 +261,3 @@ fi
 		[ "$(<"$BACKING/$kind")" = 00001000 ]
 	done
 }
-
-# The server's own programs, where they are installed; they refuse to run as root.
-postgres=$(printf '%s\n' /usr/lib/postgresql/*/bin | tail -n 1)
-if [[ -x $postgres/initdb && $EUID -eq 0 && -x $postgres/pgbench ]]; then
-	@test "PostgreSQL: initdb with checksums, pgbench, a crash and its recovery" {
-		mount_zcfs "$mount_opts,allow_other"
-		chmod 711 "$BATS_TEST_TMPDIR" "$BATS_RUN_TMPDIR" "$BATS_RUN_TMPDIR/test"
-		mkdir -m 700 "$MNT/pg"
-		chown nobody "$MNT/pg"
-		cd "$MNT"
-		as_nobody() { setpriv --reuid=nobody --regid="$(id -g nobody)" --clear-groups "$@" 3>&-; }
-		pg() { as_nobody env PATH="$postgres:$PATH" PGHOST="$MNT/pg" PGDATABASE=postgres "$@"; }
-		pg initdb -D "$MNT/pg" --data-checksums --no-sync >/dev/null
-		pg pg_ctl -D "$MNT/pg" -w -o "-k '$MNT/pg' -h ''" -l "$MNT/pg/log" start >/dev/null
-		pg pgbench -q -i -s 2 2>/dev/null
-		pg pgbench -c 4 -t 200 >/dev/null 2>&1
-		pg pg_ctl -D "$MNT/pg" -w -m immediate stop >/dev/null
-		pg pg_ctl -D "$MNT/pg" -w -o "-k '$MNT/pg' -h ''" -l "$MNT/pg/log" start >/dev/null
-		[ "$(pg psql -Atc 'SELECT count(*) FROM pgbench_history')" -eq 800 ]
-		[ "$(pg psql -Atc 'SELECT sum(abalance) - (SELECT sum(delta) FROM pgbench_history) FROM pgbench_accounts')" -eq 0 ]
-		pg pg_ctl -D "$MNT/pg" -w stop >/dev/null
-		cd /
-		zcfs umount "$MNT"
-		pg pg_checksums -D "$BACKING/pg" --check | grep -q '^Bad checksums:  *0$'
-	}
-fi

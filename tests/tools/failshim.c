@@ -68,12 +68,17 @@ static bool is_regular(int fd)
 /* clang-format off: rows read better as rows. */
 SHIM("read", is_regular(fd), ssize_t, pread, (int fd, void *p, size_t n, off_t o), (fd, p, n, o))
 SHIM("read", is_regular(fd), ssize_t, pread64, (int fd, void *p, size_t n, off64_t o), (fd, p, n, o))
-SHIM("read", is_regular(fd), ssize_t, preadv2, (int fd, const struct iovec *v, int c, off_t o, int f), (fd, v, c, o, f))
-SHIM("read", is_regular(fd), ssize_t, preadv64v2, (int fd, const struct iovec *v, int c, off64_t o, int f), (fd, v, c, o, f))
+SHIM("read", is_regular(fd), ssize_t, preadv2,
+     (int fd, const struct iovec *v, int c, off_t o, int f), (fd, v, c, o, f))
+SHIM("read", is_regular(fd), ssize_t, preadv64v2,
+     (int fd, const struct iovec *v, int c, off64_t o, int f), (fd, v, c, o, f))
 SHIM("write", is_regular(fd), ssize_t, pwrite, (int fd, const void *p, size_t n, off_t o), (fd, p, n, o))
-SHIM("write", is_regular(fd), ssize_t, pwrite64, (int fd, const void *p, size_t n, off64_t o), (fd, p, n, o))
-SHIM("write", is_regular(fd), ssize_t, pwritev2, (int fd, const struct iovec *v, int c, off_t o, int f), (fd, v, c, o, f))
-SHIM("write", is_regular(fd), ssize_t, pwritev64v2, (int fd, const struct iovec *v, int c, off64_t o, int f), (fd, v, c, o, f))
+SHIM("write", is_regular(fd), ssize_t, pwrite64, (int fd, const void *p, size_t n, off64_t o),
+     (fd, p, n, o))
+SHIM("write", is_regular(fd), ssize_t, pwritev2,
+     (int fd, const struct iovec *v, int c, off_t o, int f), (fd, v, c, o, f))
+SHIM("write", is_regular(fd), ssize_t, pwritev64v2,
+     (int fd, const struct iovec *v, int c, off64_t o, int f), (fd, v, c, o, f))
 SHIM(is_regular(in) ? "read" : "write", is_regular(in) || is_regular(out), ssize_t, splice,
      (int in, off64_t *oi, int out, off64_t *oo, size_t n, unsigned f), (in, oi, out, oo, n, f))
 SHIM("fsync", is_regular(fd), int, fsync, (int fd), (fd))
@@ -95,14 +100,14 @@ static mode_t mode_of(int flags, va_list ap)
 	return flags & O_CREAT || (flags & O_TMPFILE) == O_TMPFILE ? va_arg(ap, mode_t) : 0;
 }
 
-#define OPEN_SHIM(name)                                                  \
-	SHOWN int name(int fd, const char *path, int flags, ...)         \
-	{                                                                \
-		va_list ap;                                              \
-		va_start(ap, flags);                                     \
-		mode_t mode = mode_of(flags, ap);                        \
-		va_end(ap);                                              \
-		return open_shim(NEXT(name), fd, path, flags, mode);     \
+#define OPEN_SHIM(name)                                              \
+	SHOWN int name(int fd, const char *path, int flags, ...)     \
+	{                                                            \
+		va_list ap;                                          \
+		va_start(ap, flags);                                 \
+		mode_t mode = mode_of(flags, ap);                    \
+		va_end(ap);                                          \
+		return open_shim(NEXT(name), fd, path, flags, mode); \
 	}
 
 OPEN_SHIM(openat)

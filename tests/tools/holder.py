@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """holder.py FILE WORD: maps the file shared, writes WORD into a page of it without msync, keeps file and map open, says
-'ready', and waits for its standard input to end. Then it says what a read of the file gives: 'alive', or an errno's name.
+'ready', and waits for its standard input to end. Then it says what an fsync gives: 'alive', or an errno's name.
 """
 
 import errno
@@ -15,7 +15,7 @@ held[4096 : 4096 + len(word)] = word
 print("ready", flush=True)
 sys.stdin.read()
 try:
-    os.pread(fd, 1, 100000)
+    os.fsync(fd)
     print("alive", flush=True)
 except OSError as e:
     print(errno.errorcode[e.errno], flush=True)
