@@ -11,6 +11,11 @@ tool() {
 	"$ZCFS_TOOLS/$name" "$@"
 }
 
+fail_with() {
+	printf '%s\n' "$*" >&2
+	return 1
+}
+
 # expect FILE NAME=VALUE...: the ledger says so.
 expect() {
 	local file=$1 pair got bad=0
@@ -29,8 +34,7 @@ expect() {
 expect_that() {
 	# shellcheck disable=SC2086,SC1105 # an operator
 	(($1 $2 $3)) && return
-	echo "not so: $1 $2 $3" >&2
-	return 1
+	fail_with "not so: $1 $2 $3"
 }
 
 # ledger_json FILE [JQ FILTER]
@@ -50,12 +54,35 @@ zeros() {
 	dd if=/dev/zero of="$1" bs=64K count="$blocks" oflag=direct conv=notrunc status=none
 }
 
+# make_backing [DIRECTORY]: BACKING, before it is mounted.
+make_backing() {
+	BACKING=$BATS_TEST_TMPDIR/${1:-backing}
+	mkdir -p "$BACKING"
+}
+
+# overmount_zcfs [OPTIONS]: BACKING is its own mountpoint.
+overmount_zcfs() {
+	# shellcheck disable=SC2034 # for helper.bash and the tests
+	MNT=$BACKING
+	mount_zcfs "$@"
+}
+
+# fails WHY COMMAND...: it does, and says why.
+fails() {
+	local why=$1 said
+	shift
+	if said=$("$@" 2>&1) || [[ $said != *"$why"* ]]; then
+		fail_with "should have failed with '$why', said: $said"
+	fi
+}
+
 # public_mount [OPTIONS]: mount_zcfs with directories that every user can reach.
 public_mount() {
 	need_root
 	PUBLIC=$(mktemp -d /tmp/zcfs-user-XXXXXX)
 	echo "$PUBLIC" >>"$BATS_TEST_TMPDIR/user_dirs" # teardown removes it
 	chmod 755 "$PUBLIC"
+	cp "$ZCFS_TOOLS/fsop" "$PUBLIC"
 	# shellcheck disable=SC2034 # for helper.bash and the tests
 	BACKING=$PUBLIC/backing MNT=$PUBLIC/mnt
 	mount_zcfs "$@"

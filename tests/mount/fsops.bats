@@ -6,17 +6,6 @@ load common
 # same WHAT: stat's format gives the same on the mount and underneath.
 same() { [ "$(stat -c "$1" "$MNT/$2")" = "$(stat -c "$1" "$BACKING/$2")" ]; }
 
-# fails ERRNO COMMAND...
-fails() {
-	local why=$1 said
-	shift
-	! said=$("$@" 2>&1) || return 1
-	[[ $said == *"$why"* ]] || {
-		echo "said '$said', not '$why'" >&2
-		return 1
-	}
-}
-
 @test "create, mkdir, symlink, link, unlink, rmdir" {
 	mount_zcfs
 	mkdir -p "$MNT/a/b/c"
@@ -112,7 +101,6 @@ fails() {
 	tool fsop times "$MNT/s" 8.000000008 9.000000009
 	[ "$(stat -c '%.9X %.9Y' "$BACKING/s")" = '8.000000008 9.000000009' ]
 	same '%.9X %.9Y %.9Z %A %U %G %s %b %B %i %h' f
-	tool fsop times "$MNT/f" 8.000000008 -- 2>/dev/null || true
 	truncate -s 3 "$MNT/f"
 	[ "$(cat "$BACKING/f")" = tex ]
 }
@@ -132,7 +120,6 @@ fails() {
 	mkdir "$BACKING/d"
 	(cd "$BACKING/d" && seq -f 'name-of-some-length-%05g' 20000 | xargs touch)
 	[ "$(find "$MNT/d" -type f | sort -u | wc -l)" -eq 20000 ]
-	[ "$(ls -f "$MNT/d" | wc -l)" -eq 20002 ]
 	[ "$(tool fsop telldir "$MNT/d")" -eq 20002 ]
 	cmp <(ls -l --time-style=full-iso "$MNT/d") <(ls -l --time-style=full-iso "$BACKING/d")
 	rm -r "$MNT/d"
@@ -193,15 +180,24 @@ fails() {
 	cmp "$BACKING/a" "$BACKING/c"
 }
 
+is_taken() { [ "$(tool fsop try "$1" "$MNT/f")" = taken ]; }
+
 @test "flock, POSIX and OFD locks exclude each other's processes, and waiters get their turn" {
-	local kind
+	local kind holder waiter
 	mount_zcfs
 	: >"$MNT/f"
+	mkfifo "$BATS_TEST_TMPDIR/release"
 	for kind in flock posix ofd; do
 		[ "$(tool fsop try $kind "$MNT/f")" = free ]
 		[ "$(tool fsop lock $kind "$MNT/f" "$ZCFS_TOOLS/fsop" try $kind "$MNT/f")" = taken ]
-		tool fsop lock $kind "$MNT/f" sleep 0.2 &
-		tool fsop wait $kind "$MNT/f"
+		tool fsop lock $kind "$MNT/f" cat "$BATS_TEST_TMPDIR/release" &
+		holder=$!
+		wait_until is_taken $kind
+		tool fsop wait $kind "$MNT/f" &
+		waiter=$!
+		echo >"$BATS_TEST_TMPDIR/release"
+		wait $holder
+		wait $waiter
 		[ "$(tool fsop try $kind "$MNT/f")" = free ]
 	done
 	[ "$(tool fsop lock posix "$MNT/f" "$ZCFS_TOOLS/fsop" try ofd "$MNT/f")" = taken ]

@@ -3,13 +3,6 @@
 load ../helper
 load common
 
-fails() {
-	local why=$1 said
-	shift
-	! said=$("$@" 2>&1) || return 1
-	[[ $said == *"$why"* ]]
-}
-
 @test "files made by another user are that user's, with the umask applied" {
 	public_mount allow_other
 	chmod 777 "$MNT"
@@ -17,7 +10,7 @@ fails() {
 	[ "$(stat -c '%u:%g %a' "$BACKING"/{d,f,p,all} | tr '\n' ' ')" = \
 		'1234:2345 750 1234:2345 640 1234:2345 640 1234:2345 666 ' ]
 	[ "$(stat -c '%u:%g' "$BACKING/s")" = 1234:2345 ]
-	as_uid 1234 2345 '' "$ZCFS_TOOLS/fsop" tmpfile "$MNT/d" "$MNT/d/t" text
+	as_uid 1234 2345 '' "$PUBLIC/fsop" tmpfile "$MNT/d" "$MNT/d/t" text
 	[ "$(stat -c '%u:%g %a' "$BACKING/d/t")" = '1234:2345 640' ]
 	echo root >"$MNT/mine"
 	[ "$(stat -c %u:%g "$BACKING/mine")" = 0:0 ]
@@ -101,7 +94,7 @@ fails() {
 }
 
 @test "ro: everything can be read, nothing changed" {
-	BACKING=$BATS_TEST_TMPDIR/backing
+	make_backing
 	mkdir -p "$BACKING/d"
 	echo text >"$BACKING/f"
 	mount_zcfs ro
@@ -117,10 +110,10 @@ fails() {
 }
 
 @test "BACKING may be the mountpoint: the covered directory is served" {
-	BACKING=$BATS_TEST_TMPDIR/data MNT=$BATS_TEST_TMPDIR/data
-	mkdir -p "$BACKING/d"
+	make_backing data
+	mkdir "$BACKING/d"
 	echo before >"$BACKING/d/f"
-	mount_zcfs
+	overmount_zcfs
 	[ "$(cat "$MNT/d/f")" = before ]
 	expect "$MNT/d/f" read.bytes=7
 	echo after >"$MNT/d/g"
@@ -129,7 +122,7 @@ fails() {
 }
 
 @test "rule=: the first match wins, by name and by path, for files made and found" {
-	BACKING=$BATS_TEST_TMPDIR/backing
+	make_backing
 	mkdir -p "$BACKING/db/x"
 	echo found >"$BACKING/db/found.wal"
 	mount_zcfs 'path=splice,rule=db/x/*:copy,rule=*.wal:direct,rule=db/**:copy,rule=*:splice'

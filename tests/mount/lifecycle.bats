@@ -30,6 +30,7 @@ mount_foreground() {
 hold() {
 	truncate -s 8192 "$BACKING/$1"
 	mkfifo "$BATS_TEST_TMPDIR/in"
+	: >"$BATS_TEST_TMPDIR/out" # no word of an earlier one
 	python3 "$ZCFS_SRC/tests/tools/holder.py" "$MNT/$1" "$2" <"$BATS_TEST_TMPDIR/in" >"$BATS_TEST_TMPDIR/out" 3>&- &
 	holder=$!
 	exec 7>"$BATS_TEST_TMPDIR/in"
@@ -46,7 +47,7 @@ release() {
 	gave=$(tail -n 1 "$BATS_TEST_TMPDIR/out")
 }
 
-page_says() { [ "$(dd if="$BACKING/$1" bs=1 skip=4096 count="${#2}" status=none)" = "$2" ]; }
+page_says() { dd if="$BACKING/$1" bs=1 skip=4096 count="${#2}" status=none | cmp - <(printf %s "$2"); }
 
 not_mounted() { ! is_mounted "${1:-$MNT}"; }
 

@@ -4,7 +4,6 @@
  * mapping, and check that what they see is never older than the last write that was complete when they began, and never torn.
  * Prints "READS STALE TORN"; status 1 if there was any of the latter.
  */
-#define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/aio_abi.h>

@@ -3,7 +3,6 @@
  * The observer that says whether a cache was really bypassed. A file on a FUSE mount is named by the number of an inherited
  * descriptor, since opening it may drop its cache. Exit 3: the kernel has no such call.
  */
-#define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
 #include <stdbool.h>

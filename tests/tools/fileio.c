@@ -16,7 +16,6 @@
  *
  * '!ERRNO step' must fail so. Numbers take K and M.
  */
-#define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
 #include <stdbool.h>
@@ -90,8 +89,8 @@ static int compare(const unsigned char *mem, size_t len, uint64_t off, uint64_t 
 	size_t at = pattern_differs(mem, len, off, seed);
 	if (at == len)
 		return 0;
-	snprintf(why, sizeof(why), "byte %llu is %02x, should be %02x", (unsigned long long)(off + at),
-		 mem[at], seed ? pattern_byte(off + at, seed) : 0);
+	snprintf(why, sizeof(why), "byte %llu is %02x, should be %02x",
+		 (unsigned long long)(off + at), mem[at], seed ? pattern_byte(off + at, seed) : 0);
 	return 1;
 }
 
@@ -172,9 +171,8 @@ static int do_falloc(void)
 	static const struct {
 		const char *name;
 		int mode;
-	} modes[] = {{"plain", 0},    {"keep", 1},      {"punch", 3},
-		     {"zero", 0x10},  {"collapse", 8},  {"insert", 0x20},
-		     {"unshare", 64}, {"nonsense", 512}};
+	} modes[] = {{"plain", 0},    {"keep", 1},      {"punch", 3},    {"zero", 0x10},
+		     {"collapse", 8}, {"insert", 0x20}, {"unshare", 64}, {"nonsense", 512}};
 	for (size_t i = 0; i < sizeof(modes) / sizeof(modes[0]); i++)
 		if (strcmp(word[2], modes[i].name) == 0)
 			return fallocate(file(1)->fd, modes[i].mode, (off_t)number(3),
@@ -268,13 +266,13 @@ static int step(char *text)
 		const char *name;
 		int (*carry_out)(void);
 	} steps[] = {
-		{"open", do_open},       {"close", do_close},         {"setfl", do_setfl},
-		{"w", do_write},         {"wv", do_write},            {"a", do_write},
-		{"r", do_read},          {"until", do_until},         {"eof", do_eof},
-		{"size", do_size},       {"map", do_map},             {"ms", do_store},
-		{"mr", do_load},         {"msync", do_msync},         {"unmap", do_unmap},
-		{"trunc", do_trunc},     {"fsync", do_fsync},         {"fdatasync", do_fdatasync},
-		{"data", do_seek},       {"hole", do_seek},           {"falloc", do_falloc},
+		{"open", do_open},      {"close", do_close}, {"setfl", do_setfl},
+		{"w", do_write},        {"wv", do_write},    {"a", do_write},
+		{"r", do_read},         {"until", do_until}, {"eof", do_eof},
+		{"size", do_size},      {"map", do_map},     {"ms", do_store},
+		{"mr", do_load},        {"msync", do_msync}, {"unmap", do_unmap},
+		{"trunc", do_trunc},    {"fsync", do_fsync}, {"fdatasync", do_fdatasync},
+		{"data", do_seek},      {"hole", do_seek},   {"falloc", do_falloc},
 		{"cfr", do_copy_range},
 	};
 	static char none[1];
@@ -288,25 +286,28 @@ static int step(char *text)
 	exit(2);
 }
 
+/* One argument: 0 if it did what it should. */
+static int carry_out(int i, const char *argument)
+{
+	static char text[8192]; /* word[] points into it */
+	char wanted[32] = "";
+	int skip = 0;
+	if (sscanf(argument, "!%31s %n", wanted, &skip) < 1)
+		skip = 0;
+	snprintf(text, sizeof(text), "%s", argument + skip);
+	why[0] = 0;
+	int rc = strncmp(text, "sh ", 3) == 0 ? system(text + 3) != 0 : step(text);
+	const char *got = rc < 0 ? strerrorname_np(-rc) : "0";
+	if (wanted[0] ? rc < 0 && strcmp(got, wanted) == 0 : rc == 0)
+		return 0;
+	fprintf(stderr, "fileio: step %d: %s: %s\n", i, argument, rc < 0 ? got : why);
+	return 1;
+}
+
 int main(int argc, char **argv)
 {
-	for (int i = 1; i < argc; i++) {
-		char *text = strdup(argv[i]);
-		char *wanted = text && text[0] == '!' ? strtok_r(text + 1, " ", &text) : NULL;
-		if (text && strncmp(text, "sh ", 3) == 0) {
-			if (system(text + 3) != 0) {
-				fprintf(stderr, "fileio: step %d: %s: failed\n", i, argv[i]);
-				return 1;
-			}
-			continue;
-		}
-		why[0] = 0;
-		int rc = text ? step(text) : -ENOMEM;
-		const char *got = rc < 0 ? strerrorname_np(-rc) : "0";
-		if (wanted ? rc >= 0 || strcmp(got, wanted) != 0 : rc != 0) {
-			fprintf(stderr, "fileio: step %d: %s: %s\n", i, argv[i], rc < 0 ? got : why);
+	for (int i = 1; i < argc; i++)
+		if (carry_out(i, argv[i]) != 0)
 			return 1;
-		}
-	}
 	return 0;
 }

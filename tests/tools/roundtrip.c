@@ -3,133 +3,23 @@
  * and the size with what they should be: through the mount buffered, O_DIRECT and mapped, while still open and after the
  * close, and in the backing directory. Status 1 and one line at the first difference.
  */
-#define _GNU_SOURCE
-#include <errno.h>
-#include <fcntl.h>
 #include <pthread.h>
-#include <stdbool.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
 #include <sys/uio.h>
-#include <unistd.h>
 
-#include "pattern.h"
-
-#define MODEL_BYTES (4U << 20)
-#define BLOCK       4096U
-
-static char mnt_path[4096], backing_path[4096];
-static const char *method;
-static unsigned char *model, *scratch;
-static size_t model_len;
-
-#define CHECK(cond, ...) \
-	do { \
-		if (!(cond)) { \
-			int err_ = errno; \
-			fprintf(stderr, "roundtrip %s: line %d: %s: ", method, __LINE__, #cond); \
-			fprintf(stderr, __VA_ARGS__); \
-			fprintf(stderr, " (errno %s)\n", strerrorname_np(err_)); \
-			exit(1); \
-		} \
-	} while (0)
-
-static uint64_t next_random(void)
-{
-	static uint64_t x = 88172645463325252U;
-	x ^= x << 13;
-	x ^= x >> 7;
-	return x ^= x << 17;
-}
-
-static void compare(const unsigned char *mem, size_t off, size_t len, const char *view)
-{
-	size_t i = 0;
-	while (i < len && mem[i] == model[off + i])
-		i++;
-	CHECK(i == len, "%s, size %zu: byte %zu is %02x, not %02x", view, model_len, off + i, mem[i],
-	      model[off + i]);
-}
-
-/* Reads by pieces of `piece` to the end. */
-static void compare_fd(int fd, size_t piece, const char *view)
-{
-	struct stat st;
-	CHECK(fstat(fd, &st) == 0 && (size_t)st.st_size == model_len, "%s: size %lld, not %zu", view,
-	      (long long)st.st_size, model_len);
-	size_t off = 0;
-	for (;;) {
-		ssize_t n = pread(fd, scratch, piece, (off_t)off);
-		size_t wanted = model_len - off < piece ? model_len - off : piece;
-		CHECK(n == (ssize_t)wanted, "%s: pread of %zu at %zu of %zu gave %zd", view, piece, off,
-		      model_len, n);
-		if (n == 0)
-			break;
-		compare(scratch, off, (size_t)n, view);
-		off += (size_t)n;
-		if ((size_t)n < piece)
-			break;
-	}
-}
-
-static void compare_map(int fd, int how, const char *view)
-{
-	if (model_len == 0)
-		return;
-	unsigned char *map = mmap(NULL, model_len, PROT_READ, how, fd, 0);
-	CHECK(map != MAP_FAILED, "mmap %s", view);
-	compare(map, 0, model_len, view);
-	size_t end = (model_len + BLOCK - 1) / BLOCK * BLOCK;
-	for (size_t i = model_len; i < end; i++)
-		CHECK(map[i] == 0, "%s: not zero behind the end: %zu of %zu", view, i, model_len);
-	munmap(map, model_len);
-}
-
-static void compare_views(const char *path, size_t piece, const char *view)
-{
-	int fd = open(path, O_RDONLY);
-	CHECK(fd >= 0, "%s", path);
-	compare_fd(fd, piece, view);
-	compare_map(fd, MAP_SHARED, view);
-	compare_map(fd, MAP_PRIVATE, view);
-	close(fd);
-	fd = open(path, O_RDONLY | O_DIRECT);
-	CHECK(fd >= 0, "%s O_DIRECT", path);
-	compare_fd(fd, 256 * 1024, view);
-	close(fd);
-}
-
-static void compare_all(void)
-{
-	compare_views(mnt_path, 1 << 20, "mount");
-	compare_views(mnt_path, 61 * 1021, "mount, odd reads");
-	int fd = open(backing_path, O_RDONLY);
-	CHECK(fd >= 0, "%s", backing_path);
-	compare_fd(fd, 1 << 20, "backing");
-	close(fd);
-}
-
-static void model_write(size_t off, size_t len, uint64_t seed)
-{
-	pattern_fill(model + off, len, off, seed);
-	if (len > 0 && off + len > model_len)
-		model_len = off + len;
-}
-
-static void model_truncate(size_t len)
-{
-	if (len < model_len)
-		memset(model + len, 0, model_len - len);
-	model_len = len;
-}
+#include "model.h"
 
 static int create(int flags)
 {
 	memset(model, 0, model_len);
 	model_len = 0;
-	int fd = open(mnt_path, O_RDWR | O_CREAT | O_TRUNC | flags, 0644);
-	CHECK(fd >= 0, "create %s", mnt_path);
-	return fd;
+	return open_checked(mnt_path, O_RDWR | O_CREAT | O_TRUNC | flags);
+}
+
+/* Through the descriptor that wrote, which is closed then. */
+static void compare_own(int fd)
+{
+	compare_fd(fd, MIB, "own descriptor");
+	CHECK(close(fd) == 0, "close");
 }
 
 /* All of the model's range, in one call. */
@@ -149,8 +39,7 @@ static void by_pwrite(int flags, size_t off, size_t len)
 		model_write(off + len / 3, len / 2, 7);
 		put(fd, off + len / 3, len / 2);
 	}
-	compare_fd(fd, 1 << 20, "own descriptor");
-	CHECK(close(fd) == 0, "close");
+	compare_own(fd);
 }
 
 static void buffered(size_t off, size_t len)
@@ -170,12 +59,19 @@ static void direct(size_t off, size_t len)
 	len = (len + BLOCK - 1) / BLOCK * BLOCK;
 	model_write(off, len, 1 + len);
 	put(fd, off, len);
-	compare_fd(fd, 256 * 1024, "own descriptor");
+	compare_fd(fd, MIB / 4, "own descriptor");
 	size_t odd = model_len - model_len / 3 - (model_len > 0);
 	model_truncate(odd); /* an end within a block */
 	CHECK(ftruncate(fd, (off_t)odd) == 0, "ftruncate %zu", odd);
-	compare_fd(fd, 256 * 1024, "own descriptor, odd end");
+	compare_fd(fd, MIB / 4, "own descriptor, odd end");
 	CHECK(close(fd) == 0, "close");
+}
+
+static unsigned char *map_writable(int fd, int how)
+{
+	unsigned char *map = mmap(NULL, model_len, PROT_READ | PROT_WRITE, how, fd, 0);
+	CHECK(map != MAP_FAILED, "mmap");
+	return map;
 }
 
 static void mmap_shared(size_t off, size_t len)
@@ -184,16 +80,14 @@ static void mmap_shared(size_t off, size_t len)
 	model_write(off, len, 3 + len);
 	CHECK(ftruncate(fd, (off_t)model_len) == 0, "ftruncate");
 	if (len > 0) {
-		unsigned char *map =
-			mmap(NULL, model_len, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-		CHECK(map != MAP_FAILED, "mmap");
+		unsigned char *map = map_writable(fd, MAP_SHARED);
 		memcpy(map + off, model + off, len);
 		compare(map, 0, model_len, "own map");
 		if (len % 2 == 0)
 			CHECK(msync(map, model_len, MS_SYNC) == 0, "msync");
 		CHECK(munmap(map, model_len) == 0, "munmap");
 	}
-	compare_fd(fd, 1 << 20, "own descriptor");
+	compare_fd(fd, MIB, "own descriptor");
 	CHECK(fsync(fd) == 0, "fsync");
 	CHECK(close(fd) == 0, "close");
 }
@@ -204,15 +98,12 @@ static void mmap_private(size_t off, size_t len)
 	model_write(off, len, 5 + len);
 	put(fd, off, len);
 	if (len > 0) { /* stores stay private */
-		unsigned char *map =
-			mmap(NULL, model_len, PROT_READ | PROT_WRITE, MAP_PRIVATE, fd, 0);
-		CHECK(map != MAP_FAILED, "mmap");
+		unsigned char *map = map_writable(fd, MAP_PRIVATE);
 		compare(map, 0, model_len, "own map");
 		memset(map, 0x55, model_len);
 		munmap(map, model_len);
 	}
-	compare_fd(fd, 1 << 20, "own descriptor");
-	CHECK(close(fd) == 0, "close");
+	compare_own(fd);
 }
 
 static void vectors(size_t off, size_t len)
@@ -227,8 +118,7 @@ static void vectors(size_t off, size_t len)
 	}
 	ssize_t n = pwritev(fd, iov, count, (off_t)off);
 	CHECK(n == (ssize_t)len, "pwritev of %zu gave %zd", len, n);
-	compare_fd(fd, 1 << 20, "own descriptor");
-	CHECK(close(fd) == 0, "close");
+	compare_own(fd);
 }
 
 static void append(size_t off, size_t len)
@@ -242,8 +132,7 @@ static void append(size_t off, size_t len)
 		ssize_t n = write(fd, scratch, piece);
 		CHECK(n == (ssize_t)piece, "append of %zu gave %zd", piece, n);
 	}
-	compare_fd(fd, 1 << 20, "own descriptor");
-	CHECK(close(fd) == 0, "close");
+	compare_own(fd);
 }
 
 static void truncated(size_t off, size_t len)
@@ -256,7 +145,7 @@ static void truncated(size_t off, size_t len)
 	for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
 		model_truncate(sizes[i]);
 		CHECK(ftruncate(fd, (off_t)sizes[i]) == 0, "ftruncate %zu", sizes[i]);
-		compare_fd(fd, 1 << 20, "own descriptor");
+		compare_fd(fd, MIB, "own descriptor");
 		compare_map(fd, MAP_SHARED, "own map");
 		if (i % 2 == 1 && model_len > 100) { /* write into what was cut off */
 			model_write(model_len - 99, 98, 19);
@@ -276,8 +165,7 @@ static void sparse(size_t off, size_t len)
 	put(fd, off, len / 2);
 	model_truncate(far + len + 12345);
 	CHECK(ftruncate(fd, (off_t)model_len) == 0, "ftruncate");
-	compare_fd(fd, 1 << 20, "own descriptor");
-	CHECK(close(fd) == 0, "close");
+	compare_own(fd);
 }
 
 /* Random operations on one file, through three descriptors that are open all the time. */
@@ -305,9 +193,7 @@ static void mixed_step(const int fd[2])
 	case 4:
 		if (off < model_len) {
 			len = len < model_len - off ? len : model_len - off;
-			unsigned char *map =
-				mmap(NULL, model_len, PROT_READ | PROT_WRITE, MAP_SHARED, fd[0], 0);
-			CHECK(map != MAP_FAILED, "mmap");
+			unsigned char *map = map_writable(fd[0], MAP_SHARED);
 			model_write(off, len, next_random() | 1);
 			memcpy(map + off, model + off, len);
 			CHECK(msync(map, model_len, MS_SYNC) == 0, "msync");
@@ -315,7 +201,7 @@ static void mixed_step(const int fd[2])
 		}
 		break;
 	default:
-		compare_fd(fd[1], 64 * 1024, "O_DIRECT descriptor");
+		compare_fd(fd[1], MIB / 16, "O_DIRECT descriptor");
 		compare_fd(fd[0], 50001, "buffered descriptor");
 		compare_map(fd[0], MAP_SHARED, "map");
 	}
@@ -324,20 +210,19 @@ static void mixed_step(const int fd[2])
 static void mixed(size_t off, size_t len)
 {
 	(void)off, (void)len;
-	const int fd[2] = {create(0), open(mnt_path, O_RDWR | O_DIRECT)};
+	const int fd[2] = {create(0), open_checked(mnt_path, O_RDWR | O_DIRECT)};
 	for (int i = 0; i < 500; i++)
 		mixed_step(fd);
 	CHECK(close(fd[0]) == 0 && close(fd[1]) == 0, "close");
 }
 
-#define WRITERS      6
-#define WRITER_PIECE 7919 /* odd, so that neighbours share blocks */
+#define WRITERS      6UL
+#define WRITER_PIECE 7919UL /* odd, so that neighbours share blocks */
 
 static void *write_stripes(void *arg)
 {
 	size_t mine = (size_t)(uintptr_t)arg;
-	int fd = open(mnt_path, O_RDWR);
-	CHECK(fd >= 0, "open");
+	int fd = open_checked(mnt_path, O_RDWR);
 	for (size_t off = mine * WRITER_PIECE; off < model_len; off += WRITERS * WRITER_PIECE) {
 		size_t len = model_len - off < WRITER_PIECE ? model_len - off : WRITER_PIECE;
 		ssize_t n = pwrite(fd, model + off, len, (off_t)off);
@@ -354,7 +239,8 @@ static void writers(size_t off, size_t len)
 	close(create(0));
 	model_write(0, 1500007, 31);
 	for (size_t i = 0; i < WRITERS; i++)
-		CHECK(pthread_create(&thread[i], NULL, write_stripes, (void *)(uintptr_t)i) == 0, "thread");
+		CHECK(pthread_create(&thread[i], NULL, write_stripes, (void *)(uintptr_t)i) == 0,
+		      "thread");
 	for (size_t i = 0; i < WRITERS; i++)
 		pthread_join(thread[i], NULL);
 }
@@ -364,17 +250,24 @@ static const struct method {
 	void (*carry_out)(size_t off, size_t len);
 	int times; /* 0: once for each size */
 } methods[] = {
-	{"buffered", buffered, 0},   {"direct", direct, 0}, {"mmap_shared", mmap_shared, 0},
-	{"mmap_private", mmap_private, 0}, {"vectors", vectors, 0}, {"append", append, 0},
-	{"osync", osync, 0},         {"truncated", truncated, 0},   {"sparse", sparse, 0},
-	{"mixed", mixed, 3},         {"writers", writers, 3},
+	{"buffered", buffered, 0},
+	{"direct", direct, 0},
+	{"mmap_shared", mmap_shared, 0},
+	{"mmap_private", mmap_private, 0},
+	{"vectors", vectors, 0},
+	{"append", append, 0},
+	{"osync", osync, 0},
+	{"truncated", truncated, 0},
+	{"sparse", sparse, 0},
+	{"mixed", mixed, 3},
+	{"writers", writers, 3},
 };
 
 static void run(const struct method *m)
 {
-	static const size_t sizes[] = {0,     1,      511,    512,    4095,   4096,    4097,    12289,
-				       16383, 16384,  16385,  32767,  32768,  65537,   131071,  262145,
-				       524287, 524288, 524289, 1048576, 1048579};
+	static const size_t sizes[] = {0,      1,      511,    512,    4095,   4096,    4097,
+				       12289,  16383,  16384,  16385,  32767,  32768,   65537,
+				       131071, 262145, 524287, 524288, 524289, 1048576, 1048579};
 	static const size_t offsets[] = {0, 1, 511, 4095, 4097, 65537, 12345};
 	size_t count = m->times ? (size_t)m->times : sizeof(sizes) / sizeof(sizes[0]);
 	for (size_t i = 0; i < count; i++) {
