@@ -97,7 +97,7 @@ ssize_t path_copy_payload(struct worker *w, const struct io_request *rq, int fd,
 			  struct account *acc) MUST_CHECK;
 
 /* Requests below this are copied: splicing a few pages costs more than copying them. Measured; see fs/README.md. */
-#define SPLICE_READ_MIN_BYTES  (16UL * 1024)
-#define SPLICE_WRITE_MIN_BYTES (32UL * 1024)
+#define SPLICE_READ_MIN_BYTES  (32UL * 1024)
+#define SPLICE_WRITE_MIN_BYTES (128UL * 1024)
 
 #endif

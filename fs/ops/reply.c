@@ -64,12 +64,18 @@ static void send_memory(struct worker *w, const struct reply_to *to, const struc
 	(void)message_send(w, to, msg, header.len);
 }
 
+/*
+ * By reference: write(2) would have the pipe allocate a page. The bytes before `data` are free until the pipe
+ * has been emptied, which is before the next request.
+ */
 static int header_to_pipe(struct worker *w, const struct pipe *p, const struct reply_to *to,
 			  size_t data_bytes)
 {
 	struct fuse_out_header header = header_of(to, data_bytes, 0);
+	struct iovec iov = {.iov_base = w->data - sizeof(header), .iov_len = sizeof(header)};
+	memcpy(iov.iov_base, &header, sizeof(header));
 	w->syscalls++;
-	ssize_t n = write(p->wr, &header, sizeof(header));
+	ssize_t n = vmsplice(p->wr, &iov, 1, 0);
 	return n == (ssize_t)sizeof(header) ? 0 : n < 0 ? -errno : -EIO;
 }
 

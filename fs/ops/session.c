@@ -24,7 +24,7 @@
 #include "ops/ops.h"
 #include "ops/ops_file.h"
 
-#define IDLE_KEPT      2 /* workers that wait in read(2); more are parked */
+#define IDLE_KEPT      4 /* workers that wait in read(2); more are parked */
 #define PIPE_CREDIT    8
 #define HEAD_BYTES     (sizeof(struct fuse_in_header) + sizeof(struct fuse_write_in))
 #define KICK_SIGNAL    SIGUSR2 /* interrupts a worker's read(2) */

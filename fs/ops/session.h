@@ -2,7 +2,7 @@
  * The request loop: worker threads that read requests from /dev/fuse, serve READ and WRITE themselves and give the rest to
  * libfuse. Layer: ops.
  *
- * Threads: as many as there are requests being served, and two more to wait; at most opt.threads. Surplus ones are parked, so
+ * Threads: as many as there are requests being served, and four more to wait; at most opt.threads. Surplus ones are parked, so
  * that requests do not wander over cold threads.
  */
 #ifndef ZCFS_OPS_SESSION_H

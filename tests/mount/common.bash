@@ -54,9 +54,10 @@ zeros() {
 	dd if=/dev/zero of="$1" bs=64K count="$blocks" oflag=direct conv=notrunc status=none
 }
 
-# make_backing [DIRECTORY]: BACKING, before it is mounted.
+# make_backing [DIRECTORY]: BACKING, before it is mounted, and MNT.
 make_backing() {
-	BACKING=$BATS_TEST_TMPDIR/${1:-backing}
+	# shellcheck disable=SC2034 # for helper.bash and the tests
+	BACKING=$BATS_TEST_TMPDIR/${1:-backing} MNT=$BATS_TEST_TMPDIR/mnt
 	mkdir -p "$BACKING"
 }
 

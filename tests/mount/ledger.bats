@@ -9,6 +9,7 @@ teardown() {
 	end_trace
 	cleanup_users
 	cleanup_zcfs "$BATS_TEST_TMPDIR"
+	no_findings
 }
 
 # adds_up FILE: the ways add up to the bytes, the histograms to the requests.

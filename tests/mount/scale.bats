@@ -10,17 +10,12 @@ fds() {
 	find "/proc/$pid/fd" -mindepth 1 -maxdepth 1 | wc -l
 }
 
-# limited_mount SOFT:HARD: the daemon starts under that limit of descriptors.
-limited_mount() {
-	need_fuse
-	BACKING=$BATS_TEST_TMPDIR/backing MNT=$BATS_TEST_TMPDIR/mnt
-	mkdir -p "$BACKING" "$MNT"
-	prlimit --nofile="$1" "$ZCFS_BUILD/cli/zcfs" mount "$BACKING" "$MNT" 3>&-
-}
+# limited_mount SOFT HARD: the daemon starts under those limits of descriptors.
+limited_mount() { (ulimit -Sn "$1" && ulimit -Hn "$2" && mount_zcfs); }
 
 @test "30,000 known files under a limit of 1,024 descriptors" {
-	need_root
-	limited_mount 1024:1024
+	make_backing
+	limited_mount 1024 1024
 	mkdir "$BACKING"/d{0..9}
 	local i
 	for i in {0..9}; do
@@ -40,8 +35,9 @@ limited_mount() {
 }
 
 @test "5,000 files open at once" {
-	limited_mount "1024:$(ulimit -Hn)" # the daemon raises the soft limit itself
 	(($(ulimit -Hn) > 6000)) || skip 'the hard limit of descriptors is too low'
+	make_backing
+	limited_mount 1024 "$(ulimit -Hn)" # the daemon raises the soft limit itself
 	(ulimit -Sn 6000 && tool fsop openmany "$MNT" 5000)
 	[ "$(cat "$BACKING/4999")" = 4999 ]
 	expect "$MNT" open.buffered=5000 write.ops=5000
@@ -49,7 +45,8 @@ limited_mount() {
 }
 
 @test "more open files than the limit: EMFILE for the surplus, the rest goes on" {
-	limited_mount 256:256
+	make_backing
+	limited_mount 256 256
 	run -1 bash -c "ulimit -Sn 6000; '$ZCFS_TOOLS/fsop' openmany '$MNT' 1000"
 	[[ $output == *'Too many open files'* || $output == *EMFILE* || $output == *ENFILE* ]]
 	echo fine >"$MNT/fine"
