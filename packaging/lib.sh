@@ -26,7 +26,7 @@ die() {
 make_scratch_dir() {
 	scratch_dir=$(mktemp -d "${TMPDIR:-/tmp}/zcfs-XXXXXXXX") ||
 		die 2 "cannot make a temporary directory in ${TMPDIR:-/tmp}; set TMPDIR to one that can be written"
-	chmod 755 "$scratch_dir" # apt reads it as another user
+	chmod 1777 "$scratch_dir" # like /tmp: apt reads it as another user, tests write there as one
 }
 
 remove_scratch_dir() {

@@ -177,7 +177,8 @@ reads_nothing() {
 
 @test "an append after the file grew underneath lands behind it, and is read back so" {
 	fresh attr_timeout=600
+	# "until": the kernel hears of it after the write is answered, since it holds the last page locked before (ops/notify.h).
 	tool fileio "open A $MNT/f rdwr,append" 'r A 0 1M 1' "open B $BACKING/f rdwr" 'w B 1M 1000 2' \
-		'a A 1049576 500 3' "open C $MNT/f rdonly" 'r C 1M 1000 2' 'r C 1049576 500 3' 'r A 1049576 500 3' \
+		'a A 1049576 500 3' "open C $MNT/f rdonly" 'until C 1M 1000 2' 'r C 1049576 500 3' 'r A 1049576 500 3' \
 		'size A 1050076'
 }
