@@ -56,13 +56,16 @@ static void book_ways(struct counters *c, const struct account_entry *e)
 		counters_add(c, CTR_COPY_TOTAL_BYTES, kernel_bytes + e->acc->user_bytes);
 }
 
-/* Whether the request starts where the handle's last one ended; remembers where this one does. */
+/*
+ * Whether the request starts where the handle's last one ended; remembers where this one does. Requests at once have no
+ * order to be in, so a load and a store do: a locked exchange would only cost time.
+ */
 static bool is_sequential(const struct account_entry *e, uint64_t moved_bytes)
 {
 	_Atomic uint64_t *next =
 		e->is_write ? &e->rq->handle->next_write_off : &e->rq->handle->next_read_off;
-	uint64_t expected =
-		atomic_exchange_explicit(next, e->rq->off_bytes + moved_bytes, memory_order_relaxed);
+	uint64_t expected = atomic_load_explicit(next, memory_order_relaxed);
+	atomic_store_explicit(next, e->rq->off_bytes + moved_bytes, memory_order_relaxed);
 	return expected == e->rq->off_bytes;
 }
 
