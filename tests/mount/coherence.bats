@@ -137,8 +137,12 @@ reads_nothing() {
 }
 
 @test "the kernel's cache is kept from open to open while nothing changes, and only then" {
-	[[ $ZCFS_PATH != direct ]] || skip 'path=direct uses no cache'
 	fresh
+	if [[ $ZCFS_PATH == direct ]]; then # uses no cache: every read is a request
+		run ! reads_nothing
+		run ! reads_nothing
+		return
+	fi
 	wait_until reads_nothing # times too fresh are not trusted yet
 	reads_nothing
 	tool fileio "open A $BACKING/f rdwr" 'w A 0 10 9'
