@@ -81,7 +81,7 @@ ssize_t path_copy_payload(struct worker *w, const struct io_request *rq, int fd,
 				     rq->is_append ? RWF_APPEND : 0);
 		if (n < 0 && errno == EINTR)
 			continue;
-		if (n < 0 && done == 0)
+		if (n < 0 && (done == 0 || rq->is_writeback))
 			return -errno;
 		if (n <= 0)
 			break;

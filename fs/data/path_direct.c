@@ -163,7 +163,7 @@ static ssize_t split_write(struct worker *w, const struct io_request *rq, int fd
 		ssize_t n = piece_write(w, rq, fd, in->mem + (edge[i] - off), len_bytes, edge[i],
 					i == 1, acc);
 		if (n < 0)
-			return done > 0 ? (ssize_t)done : n;
+			return done > 0 && !rq->is_writeback ? (ssize_t)done : n;
 		done += (size_t)n;
 		if ((size_t)n < len_bytes)
 			break;

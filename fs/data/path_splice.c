@@ -38,7 +38,7 @@ static ssize_t splice_payload(struct worker *w, const struct io_request *rq, int
 			continue;
 		if (n < 0 && errno == EINVAL && done == 0)
 			return path_copy_payload(w, rq, fd, in, acc);
-		if (n < 0 && done == 0)
+		if (n < 0 && (done == 0 || rq->is_writeback))
 			return -errno;
 		if (n <= 0)
 			break;

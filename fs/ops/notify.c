@@ -84,15 +84,19 @@ int notifier_new(struct fuse_session *se, struct notifier **out)
 	return 0;
 }
 
-void notifier_free(struct notifier *n)
+void notifier_stop(struct notifier *n)
 {
-	if (!n)
-		return;
 	mutex_lock(&n->mutex);
 	n->is_ending = true;
 	pthread_cond_signal(&n->changed);
 	mutex_unlock(&n->mutex);
 	pthread_join(n->thread, NULL);
+}
+
+void notifier_free(struct notifier *n)
+{
+	if (!n)
+		return;
 	pthread_cond_destroy(&n->changed);
 	mutex_fini(&n->mutex);
 	free(n);
@@ -107,10 +111,18 @@ static void enqueue(struct notifier *n, const struct item *on_stack) EXCLUDES(n-
 	}
 	*it = *on_stack;
 	mutex_lock(&n->mutex);
-	*n->tail = it;
-	n->tail = &it->next;
-	pthread_cond_signal(&n->changed);
+	bool is_late = n->is_ending;
+	if (!is_late) {
+		*n->tail = it;
+		n->tail = &it->next;
+		pthread_cond_signal(&n->changed);
+	}
 	mutex_unlock(&n->mutex);
+	if (is_late) { /* the mount is going, and its cache with it: only the answer counts */
+		if (it->has_answer)
+			reply_send_written(NULL, &it->to, it->written_bytes);
+		free(it);
+	}
 }
 
 void notifier_answer_write(struct notifier *n, const struct reply_to *to, fuse_ino_t ino,

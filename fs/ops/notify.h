@@ -19,7 +19,13 @@ struct notifier;
 /* Starts the thread. 0 or -errno. se: borrowed until notifier_free(). */
 int notifier_new(struct fuse_session *se, struct notifier **out) MUST_CHECK;
 
-/* Finishes what is queued, ends the thread. No worker may use it any more. */
+/*
+ * Carries out what is queued and ends the thread, while workers still serve: the kernel may make it wait for pages whose reads
+ * only they can answer. What comes later is answered without invalidation.
+ */
+void notifier_stop(struct notifier *n);
+
+/* After notifier_stop(). No worker may use it any more. */
 void notifier_free(struct notifier *n);
 
 /*

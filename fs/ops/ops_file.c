@@ -5,7 +5,9 @@
 #include "ops/ops_file.h"
 
 #include <fcntl.h>
+#include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "data/account.h"
 #include "node/mode.h"
@@ -50,8 +52,7 @@ void ops_file_read(const struct file_request *r, const struct fuse_read_in *in)
 		reply_send_err(r->w, &r->to, (int)n);
 		return;
 	}
-	if (reply_commit(r->w, &r->to, &reply))
-		account_rebook_as_copy(node_ledger_peek(rq.handle->node), (uint64_t)n);
+	reply_commit(r->w, &r->to, &reply, node_ledger_peek(rq.handle->node));
 }
 
 /* The data is not where the kernel's cache has it: somebody appended underneath. */
@@ -96,6 +97,23 @@ static void answer_write(const struct file_request *r, const struct io_request *
 		reply_send_written(r->w, &r->to, (size_t)n);
 }
 
+/* RWF_DSYNC or RWF_SYNC of one write: more than the open asked for, so the backing descriptor does not know. */
+static bool is_sync_owed(const struct io_request *rq, const struct fuse_write_in *in)
+{
+	unsigned wanted = in->flags & (unsigned)O_SYNC;
+	return !rq->is_writeback && (wanted & ~(unsigned)rq->handle->open_flags) != 0;
+}
+
+/* n, or -errno of the sync. */
+static ssize_t sync_now(struct worker *w, const struct io_request *rq,
+			const struct fuse_write_in *in, ssize_t n)
+{
+	int fd = handle_any_fd(rq->handle);
+	w->syscalls++;
+	int rc = (in->flags & O_SYNC) == O_SYNC ? fsync(fd) : fdatasync(fd);
+	return rc < 0 ? -errno : n;
+}
+
 void ops_file_write(const struct file_request *r, const struct fuse_write_in *in, struct payload *payload)
 {
 	struct io_request rq = {
@@ -113,6 +131,13 @@ void ops_file_write(const struct file_request *r, const struct fuse_write_in *in
 	struct account acc = {.user_bytes = payload->mem ? payload->len_bytes : 0};
 	enum path_id path = path_resolve(rq.handle->path, rq.is_direct);
 	ssize_t n = path_ops_get(path)->write(r->w, &rq, payload, &acc);
+	/* Of a write-back the kernel reads the error only: a short one would be taken for whole. */
+	if (rq.is_writeback && n >= 0 && (size_t)n < rq.len_bytes)
+		n = -EIO;
+	if (n > 0 && is_sync_owed(&rq, in))
+		n = sync_now(r->w, &rq, in, n);
+	if (n < 0)
+		memset(acc.way_bytes, 0, sizeof(acc.way_bytes));
 	book(r, &rq, &acc, true, n);
 	answer_write(r, &rq, n);
 	if (!payload->mem && payload->len_bytes > 0)

@@ -147,6 +147,12 @@ static void create_at(fuse_req_t req, fuse_ino_t parent, const char *name, int e
 		node_fd_put(fs->nodes, dir);
 		fd = err < 0 ? err : made;
 	}
+	/*
+	 * Always O_EXCL: the kernel asks to create what it believes is not there, and checks no permission on
+	 * what is. ESTALE makes it look again and send an OPEN, which it does check.
+	 */
+	if (fd == -EEXIST && !(fi->flags & O_EXCL))
+		fd = -ESTALE;
 	if (fd < 0)
 		ops_reply_err(req, fd);
 	else
@@ -156,7 +162,7 @@ static void create_at(fuse_req_t req, fuse_ino_t parent, const char *name, int e
 void ops_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
 		struct fuse_file_info *fi)
 {
-	create_at(req, parent, name, O_CREAT, mode, fi);
+	create_at(req, parent, name, O_CREAT | O_EXCL, mode, fi);
 }
 
 void ops_tmpfile(fuse_req_t req, fuse_ino_t parent, mode_t mode, struct fuse_file_info *fi)

@@ -79,14 +79,17 @@ static int header_to_pipe(struct worker *w, const struct pipe *p, const struct r
 	return n == (ssize_t)sizeof(header) ? 0 : n < 0 ? -errno : -EIO;
 }
 
-/* Fills the pipe from the file. Bytes (fewer only where the file ends), or -errno. */
+/*
+ * Fills the pipe from the file. Bytes (fewer only where the file ends), or -errno: -EAGAIN, rather than waiting for ever,
+ * if the pipe is full because somebody appends byte by byte meanwhile.
+ */
 static ssize_t range_to_pipe(struct worker *w, const struct reply *r)
 {
 	loff_t off = (loff_t)r->off_bytes;
 	size_t done = 0;
 	while (done < r->len_bytes) {
 		w->syscalls++;
-		ssize_t n = splice(r->fd, &off, w->pipe.wr, NULL, r->len_bytes - done, 0);
+		ssize_t n = splice(r->fd, &off, w->pipe.wr, NULL, r->len_bytes - done, SPLICE_F_NONBLOCK);
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0)
@@ -116,8 +119,10 @@ static int shorten(struct worker *w, const struct reply_to *to, size_t data_byte
 		else
 			done += (size_t)n;
 	}
-	if (err < 0)
+	if (err < 0) {
+		pipe_close(&w->spare); /* what is in it must not meet the next reply */
 		return err;
+	}
 	struct pipe full = w->spare;
 	w->spare = w->pipe;
 	w->pipe = full;
@@ -164,28 +169,30 @@ int64_t reply_prepare(struct worker *w, const struct reply_to *to, struct reply 
 	return (int64_t)r->len_bytes;
 }
 
-bool reply_commit(struct worker *w, const struct reply_to *to, const struct reply *r)
+void reply_commit(struct worker *w, const struct reply_to *to, const struct reply *r, struct ledger *ledger)
 {
 	if (r->kind == REPLY_MEMORY) {
 		send_memory(w, to, r);
-		return false;
+		return;
 	}
 	size_t total = sizeof(struct fuse_out_header) + r->len_bytes;
 	w->syscalls++;
 	sync_answering();
 	ssize_t out = splice(w->pipe.rd, NULL, to->dev_fd, NULL, total, 0);
 	if (out == (ssize_t)total)
-		return false;
+		return;
 	int err = out < 0 ? errno : EIO;
 	pipe_renew(&w->pipe);
 	if (err == ENOENT || err == ENODEV) /* the requester is gone */
-		return false;
+		return;
 	struct reply copied;
 	struct account unused = {0};
 	int rc = path_copy_range(w, r->fd, r->off_bytes, r->len_bytes, &copied, &unused);
 	if (rc < 0)
 		reply_send_err(w, to, rc);
-	else
+	else {
+		/* Before the answer: after it, file and ledger may be gone. */
+		account_rebook_as_copy(ledger, r->len_bytes);
 		send_memory(w, to, &copied);
-	return true;
+	}
 }

@@ -24,10 +24,11 @@ struct reply_to {
 int64_t reply_prepare(struct worker *w, const struct reply_to *to, struct reply *r, struct account *acc);
 
 /*
- * Sends what was prepared; the pipe is empty afterwards. True if /dev/fuse refused to take the pipe's pages and the bytes
- * were copied after all: a spliced range has to be booked anew. A requester that is gone is no error.
+ * Sends what was prepared; the pipe is empty afterwards. If /dev/fuse refuses the pipe's pages the bytes are copied after
+ * all, and booked anew in `ledger` (may be NULL). A requester that is gone is no error.
  */
-bool reply_commit(struct worker *w, const struct reply_to *to, const struct reply *r) MUST_CHECK;
+void reply_commit(struct worker *w, const struct reply_to *to, const struct reply *r,
+		  struct ledger *ledger);
 
 /* Sends an error (-errno, or 0 for success without data). */
 void reply_send_err(struct worker *w, const struct reply_to *to, int err);

@@ -350,6 +350,7 @@ void session_drain(struct session *s)
 void session_stop(struct session *s)
 {
 	const struct timespec pause = {.tv_nsec = KICK_EVERY_NS};
+	notifier_stop(s->fs->notifier); /* first: it may wait for what only workers answer */
 	atomic_store(&s->is_ending, true);
 	while (!kick_all(s))
 		nanosleep(&pause, NULL);

@@ -29,7 +29,7 @@ int session_start(struct session *s) MUST_CHECK;
  */
 void session_drain(struct session *s);
 
-/* Ends and joins all workers, then the notifier. Requests still queued stay unanswered. Main thread. */
+/* Ends the notifier, then all workers. Requests still queued stay unanswered. Main thread. */
 void session_stop(struct session *s);
 
 void session_free(struct session *s);

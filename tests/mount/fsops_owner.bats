@@ -149,3 +149,18 @@ load common
 	expect "$MNT" write.bytes=0
 	[ "$(stat -c %i "$MNT/..")" = "$(stat -c %i "$BATS_TEST_TMPDIR")" ]
 }
+
+# The kernel believes the name is not there, asks to create it, and checks no permission on what is.
+@test "a file made underneath meanwhile is opened with the caller's rights, not created over" {
+	public_mount entry_timeout=60,attr_timeout=60
+	chmod 1777 "$BACKING"
+	run ! stat "$MNT/x"
+	echo secret >"$BACKING/x"
+	chmod 600 "$BACKING/x"
+	run ! setpriv --reuid=nobody --clear-groups bash -c 'echo over 1<>"$1"' bash "$MNT/x"
+	[ "$(<"$BACKING/x")" = secret ]
+	run ! stat "$MNT/y"
+	echo there >"$BACKING/y"
+	echo more >>"$MNT/y" # root may: the name is looked up again
+	[ "$(<"$BACKING/y")" = $'there\nmore' ]
+}
