@@ -15,8 +15,9 @@ teardown() {
 }
 
 # read_traced OPTIONS DD ARGUMENT...: 64 MiB of $MNT/f read under strace.
+# One worker, so that strace writes each call on one line.
 read_traced() {
-	mount_zcfs "$1"
+	mount_zcfs "$1,threads=1"
 	shift
 	zeros "$BACKING/f" 64M
 	trace_daemon
