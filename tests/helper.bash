@@ -42,6 +42,14 @@ need_tool() {
 	done
 }
 
+# BACKING with one file in it, and MNT, for tests that do the mounting themselves.
+prepare_file() {
+	need_fuse
+	BACKING=$BATS_TEST_TMPDIR/backing MNT=$BATS_TEST_TMPDIR/mnt
+	mkdir -p "$BACKING" "$MNT"
+	echo hello >"$BACKING/file"
+}
+
 # mount_zcfs [OPTIONS]: mounts BACKING on MNT, made if need be below BATS_TEST_TMPDIR.
 mount_zcfs() {
 	need_fuse

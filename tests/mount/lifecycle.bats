@@ -4,10 +4,7 @@
 load ../helper
 
 setup() {
-	need_fuse
-	BACKING=$BATS_TEST_TMPDIR/backing MNT=$BATS_TEST_TMPDIR/mnt
-	mkdir -p "$BACKING" "$MNT"
-	echo hello >"$BACKING/file"
+	prepare_file
 }
 
 teardown() {
