@@ -185,12 +185,15 @@ static int serve(struct start *s, struct fs *fs, struct session *session)
 {
 	sigset_t set = handled_signals();
 	int sig = 0;
+	const char *what = "no worker thread can start";
 	int err = session_start(session);
-	if (err == 0)
+	if (err == 0) {
+		what = "it does not answer";
 		err = mount_settle(fs, s->mountpoint, &s->dev);
+	}
 	if (err < 0) {
-		(void)snprintf(s->err, sizeof(s->err), "%s was mounted but does not answer: %s",
-			       s->mountpoint, strerror(-err));
+		(void)snprintf(s->err, sizeof(s->err), "%s was mounted, but %s: %s", s->mountpoint,
+			       what, strerror(-err));
 		mount_detach(s->mountpoint, s->dev);
 		session_stop(session);
 		return err;

@@ -42,18 +42,22 @@ static void book_ways(struct counters *c, const struct account_entry *e)
 		[WAY_POOL_MISS] = CTR_WRITE_POOL_MISS_BYTES,
 		[WAY_KERNEL] = CTR_WRITE_KERNEL_BYTES,
 	};
-	uint64_t kernel_bytes = 0;
-	for (int way = 0; way < WAY_COUNT; way++) {
+	static const unsigned usual_copies[WAY_COUNT] = {
+		[WAY_COPY] = USUAL_COPIES_COPY, [WAY_DIRECT] = USUAL_COPIES_DIRECT};
+	uint64_t kernel_bytes = 0, usual_bytes = 0;
+	/* What failed moved nothing, however far it came. */
+	for (int way = 0; way < WAY_COUNT && e->result >= 0; way++) {
 		uint64_t n = e->acc->way_bytes[way];
 		if (n == 0)
 			continue;
 		counters_add(c, e->is_write ? of_write[way] : of_read[way], n);
 		kernel_bytes += n * kernel_copies(e, (enum way)way);
+		usual_bytes += n * usual_copies[way];
 	}
-	if (e->acc->user_bytes > 0)
-		counters_add(c, CTR_COPY_USER_BYTES, e->acc->user_bytes);
-	if (kernel_bytes + e->acc->user_bytes > 0)
-		counters_add(c, CTR_COPY_TOTAL_BYTES, kernel_bytes + e->acc->user_bytes);
+	if (e->acc->user_bytes != usual_bytes)
+		counters_add(c, CTR_COPY_USER_BYTES, e->acc->user_bytes - usual_bytes);
+	if (kernel_bytes > 0)
+		counters_add(c, CTR_COPY_KERNEL_BYTES, kernel_bytes);
 }
 
 /*
@@ -75,29 +79,28 @@ void account_book(struct ledger *l, const struct account_entry *e)
 		return;
 	struct counters *c = &l->counters;
 	uint64_t moved = e->result > 0 ? (uint64_t)e->result : 0;
-	counters_add(c, e->is_write ? CTR_WRITE_OPS : CTR_READ_OPS, 1);
-	counters_add(c, e->is_write ? CTR_WRITE_BYTES : CTR_READ_BYTES, moved);
+	if (!counters_observe(c, e->is_write ? HIST_WRITE_SIZE : HIST_READ_SIZE, e->rq->len_bytes))
+		counters_add(c, e->is_write ? CTR_WRITE_OPS : CTR_READ_OPS, 1);
 	book_ways(c, e);
 	if (e->acc->dma_bytes > 0)
 		counters_add(c, CTR_DMA_BYTES, e->acc->dma_bytes);
-	counters_add(c, CTR_SYSCALLS, e->syscalls);
+	if (e->syscalls != USUAL_SYSCALLS)
+		counters_add(c, CTR_SYSCALLS, (uint64_t)e->syscalls - USUAL_SYSCALLS);
 	if (e->acc->is_misaligned)
 		counters_add(c, CTR_DIO_MISALIGNED, 1);
 	if (is_sequential(e, moved))
 		counters_add(c, e->is_write ? CTR_WRITE_SEQUENTIAL_OPS : CTR_READ_SEQUENTIAL_OPS, 1);
-	counters_observe(c, e->is_write ? HIST_WRITE_SIZE : HIST_READ_SIZE, e->rq->len_bytes);
-	counters_observe(c, e->is_write ? HIST_WRITE_LATENCY : HIST_READ_LATENCY,
-			 account_now_ns() - e->t_arrival_ns);
+	(void)counters_observe(c, e->is_write ? HIST_WRITE_LATENCY : HIST_READ_LATENCY,
+			       account_now_ns() - e->t_arrival_ns);
 }
 
 void account_rebook_as_copy(struct ledger *l, uint64_t n)
 {
 	if (!l)
 		return;
-	counters_add(&l->counters, CTR_READ_SPLICE_BYTES, -n);
 	counters_add(&l->counters, CTR_READ_COPY_BYTES, n);
-	counters_add(&l->counters, CTR_COPY_USER_BYTES, 2 * n);
-	counters_add(&l->counters, CTR_COPY_TOTAL_BYTES, n); /* two of the daemon's for one of the kernel's */
+	counters_add(&l->counters, CTR_READ_SPLICE_BYTES, -n);
+	counters_add(&l->counters, CTR_COPY_KERNEL_BYTES, -n);
 }
 
 void account_book_sync(struct ledger *l, bool is_datasync, int err, uint64_t t_arrival_ns)
@@ -107,5 +110,5 @@ void account_book_sync(struct ledger *l, bool is_datasync, int err, uint64_t t_a
 	counters_add(&l->counters, is_datasync ? CTR_FDATASYNC_OPS : CTR_FSYNC_OPS, 1);
 	if (err < 0)
 		counters_add(&l->counters, CTR_FSYNC_ERRORS, 1);
-	counters_observe(&l->counters, HIST_FSYNC_LATENCY, account_now_ns() - t_arrival_ns);
+	(void)counters_observe(&l->counters, HIST_FSYNC_LATENCY, account_now_ns() - t_arrival_ns);
 }

@@ -67,7 +67,7 @@ void mode_opened(struct node *node, const struct handle *h, const struct statx *
 {
 	atomic_fetch_add_explicit(m->is_cached ? &node->opens_cached : &node->opens_direct, 1,
 				  memory_order_seq_cst);
-	if (m->is_cached && stx) {
+	if (stx) { /* an open that does not use the cache must not take it from those that do */
 		uint64_t identity = content_identity(stx);
 		uint64_t before = atomic_exchange_explicit(&node->cached_identity, identity,
 							   memory_order_relaxed);

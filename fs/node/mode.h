@@ -32,7 +32,7 @@ struct open_mode {
 struct open_mode mode_decide(const struct options *opt, const struct node *node, int open_flags);
 
 /*
- * Books the open in the node. stx: attributes taken after the backing open (needed for cached opens; NULL: the cache is not
+ * Books the open in the node. stx: attributes taken after the backing open (NULL: unknown, the cache is not
  * kept). Sets m->keep_cache. Pair with mode_closed().
  */
 void mode_opened(struct node *node, const struct handle *h, const struct statx *stx,

@@ -5,7 +5,6 @@
 #include "ops/ops_file.h"
 
 #include <fcntl.h>
-#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -136,8 +135,6 @@ void ops_file_write(const struct file_request *r, const struct fuse_write_in *in
 		n = -EIO;
 	if (n > 0 && is_sync_owed(&rq, in))
 		n = sync_now(r->w, &rq, in, n);
-	if (n < 0)
-		memset(acc.way_bytes, 0, sizeof(acc.way_bytes));
 	book(r, &rq, &acc, true, n);
 	answer_write(r, &rq, n);
 	if (!payload->mem && payload->len_bytes > 0)

@@ -32,8 +32,7 @@ static void finish(struct fs *fs, struct handle *h, struct open_mode *m, struct 
 	struct statx stx;
 	h->path = m->path;
 	h->is_cached = m->is_cached;
-	bool has_stx = m->is_cached &&
-		       statx(handle_any_fd(h), "", AT_EMPTY_PATH, STATX_BASIC_STATS, &stx) == 0;
+	bool has_stx = statx(handle_any_fd(h), "", AT_EMPTY_PATH, STATX_BASIC_STATS, &stx) == 0;
 	mode_opened(h->node, h, has_stx ? &stx : NULL, m);
 	struct ledger *l = node_ledger(fs->nodes, h->node);
 	if (l)

@@ -1,16 +1,8 @@
 /*
- * The workers. Owns their threads, the count of idle ones and the parking place. A request is received in one of two ways:
- *
- *   by memory   read(2): one call; a WRITE's payload lands aligned at worker->data
- *   by pipe     splice(2), then the head is read: one call more, but a large WRITE's pages stay references
- *
- * What comes next is unknown, so the way is chosen by what came last: after a large WRITE that its path wants in the pipe, the
- * next PIPE_CREDIT requests are received by pipe.
+ * The workers. Owns their threads, the count of idle ones and the parking place.
  */
 #include "ops/session.h"
 
-#include <fcntl.h>
-#include <linux/fuse.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -23,10 +15,9 @@
 #include "ops/notify.h"
 #include "ops/ops.h"
 #include "ops/ops_file.h"
+#include "ops/receive.h"
 
 #define IDLE_KEPT      4 /* workers that wait in read(2); more are parked */
-#define PIPE_CREDIT    8
-#define HEAD_BYTES     (sizeof(struct fuse_in_header) + sizeof(struct fuse_write_in))
 #define KICK_SIGNAL    SIGUSR2 /* interrupts a worker's read(2) */
 #define KICK_EVERY_NS  (5L * 1000 * 1000)
 #define DRAIN_QUIET_NS (50L * 1000 * 1000)
@@ -35,17 +26,19 @@
 struct session {
 	struct fs *fs;
 	struct fuse_session *se;
-	int dev_fd;
+	struct receiver receiver;
 	unsigned limit; /* workers at most */
 	pthread_t main_thread;
 	atomic_uint idle; /* workers waiting for a request */
 	atomic_uint received; /* requests so far; wraps */
-	atomic_int pipe_credit; /* receive so many more by pipe; relaxed, a hint */
 	atomic_bool is_ending; /* pairs with the kick: seen by every worker after its read(2) */
 	struct mutex mutex; /* a leaf; guards the rest */
 	pthread_cond_t unparked;
 	unsigned parked, wanted; /* waiting there; asked to come back */
 	unsigned started, finished; /* workers ever started; of them, ended */
+	pthread_cond_t settled;
+	unsigned ready; /* workers that could serve, ever */
+	int refused; /* why the last one that could not, could not: -errno */
 	pthread_t thread[256];
 };
 
@@ -56,108 +49,31 @@ struct worker *ops_worker(void)
 	return current_worker;
 }
 
-/* A request of n bytes is at worker->data - HEAD_BYTES, or, but for its first HEAD_BYTES, in the pipe. */
-struct received {
-	ssize_t n; /* or -errno */
-	bool is_piped;
-};
-
-static unsigned char *head_of(struct worker *w)
-{
-	return w->data - HEAD_BYTES;
-}
-
-/* Brings the rest of a piped request into memory. */
-static int unpipe(struct worker *w, struct received *r)
-{
-	size_t done = HEAD_BYTES;
-	while (done < (size_t)r->n) {
-		w->syscalls++;
-		ssize_t n = read(w->pipe.rd, head_of(w) + done, (size_t)r->n - done);
-		if (n <= 0)
-			return n < 0 ? -errno : -EIO;
-		done += (size_t)n;
-	}
-	r->is_piped = false;
-	return 0;
-}
-
-static bool is_pipe_wanted(struct worker *w)
-{
-	sync_received();
-	const struct fuse_in_header *in = (const void *)head_of(w);
-	return in->opcode == FUSE_WRITE && ops_file_wants_pipe((const void *)(in + 1));
-}
-
-static struct received receive_by_pipe(struct session *s, struct worker *w)
-{
-	struct received r = {.is_piped = true};
-	w->syscalls = 2;
-	r.n = splice(s->dev_fd, NULL, w->pipe.wr, NULL, w->pipe.slots * 4096, 0);
-	if (r.n < 0)
-		return (struct received){.n = -errno};
-	ssize_t head = read(w->pipe.rd, head_of(w), HEAD_BYTES);
-	if (head < (ssize_t)sizeof(struct fuse_in_header))
-		return (struct received){.n = head < 0 ? -errno : -EIO};
-	if (r.n <= (ssize_t)HEAD_BYTES)
-		r.is_piped = false;
-	else if (!is_pipe_wanted(w)) {
-		int err = unpipe(w, &r);
-		if (err < 0)
-			return (struct received){.n = err};
-	}
-	return r;
-}
-
-static struct received receive(struct session *s, struct worker *w)
-{
-	if (w->pipe.rd >= 0 && atomic_load_explicit(&s->pipe_credit, memory_order_relaxed) > 0) {
-		struct received r = receive_by_pipe(s, w);
-		bool is_retry_by_memory = r.n == -EINVAL || r.n == -EIO || r.n == -ENOMEM;
-		if (!is_retry_by_memory)
-			return r;
-		/* The kernel leaves a request it could not splice in the queue. */
-		atomic_store_explicit(&s->pipe_credit, 0, memory_order_relaxed);
-		pipe_renew(&w->pipe);
-	}
-	w->syscalls = 1;
-	ssize_t n = read(s->dev_fd, head_of(w), HEAD_BYTES + w->data_bytes);
-	return (struct received){.n = n < 0 ? -errno : n};
-}
-
-static void credit_update(struct session *s, bool is_large_write)
-{
-	int credit = atomic_load_explicit(&s->pipe_credit, memory_order_relaxed);
-	if (is_large_write && credit < PIPE_CREDIT)
-		atomic_store_explicit(&s->pipe_credit, PIPE_CREDIT, memory_order_relaxed);
-	else if (!is_large_write && credit > 0)
-		atomic_store_explicit(&s->pipe_credit, credit - 1, memory_order_relaxed);
-}
-
 static void serve_write(struct session *s, const struct file_request *fr, struct received r)
 {
 	struct worker *w = fr->w;
 	const struct fuse_write_in in =
-		*(const struct fuse_write_in *)(const void *)(head_of(w) + sizeof(struct fuse_in_header));
+		*(const struct fuse_write_in *)(const void *)(receive_head(w) +
+							      sizeof(struct fuse_in_header));
 	if ((size_t)r.n < HEAD_BYTES + in.size) {
 		if (r.is_piped)
 			pipe_renew(&w->pipe);
 		reply_send_err(w, &fr->to, -EIO);
 		return;
 	}
-	credit_update(s, ops_file_wants_pipe(&in));
+	receive_learn(&s->receiver, ops_file_wants_pipe(&in));
 	struct payload payload = {.mem = r.is_piped ? NULL : w->data, .len_bytes = in.size};
 	ops_file_write(fr, &in, &payload);
 }
 
 static void serve(struct session *s, struct worker *w, struct received r)
 {
-	const struct fuse_in_header *in = (const void *)head_of(w);
+	const struct fuse_in_header *in = (const void *)receive_head(w);
 	sync_received();
 	struct file_request fr = {
 		.fs = s->fs,
 		.w = w,
-		.to = {.dev_fd = s->dev_fd, .unique = in->unique},
+		.to = {.dev_fd = s->receiver.dev_fd, .unique = in->unique},
 		.nodeid = in->nodeid,
 	};
 	if (in->opcode == FUSE_WRITE) {
@@ -165,7 +81,7 @@ static void serve(struct session *s, struct worker *w, struct received r)
 		serve_write(s, &fr, r);
 		return;
 	}
-	credit_update(s, false);
+	receive_learn(&s->receiver, false);
 	if (in->opcode == FUSE_READ) {
 		const struct fuse_read_in rin = *(const struct fuse_read_in *)(const void *)(in + 1);
 		fr.t_arrival_ns = account_now_ns();
@@ -173,7 +89,7 @@ static void serve(struct session *s, struct worker *w, struct received r)
 	} else if (in->opcode == FUSE_SYNCFS) {
 		reply_send_err(w, &fr.to, syncfs(s->fs->root_fd) < 0 ? -errno : 0);
 	} else {
-		struct fuse_buf buf = {.mem = head_of(w), .size = (size_t)r.n};
+		struct fuse_buf buf = {.mem = receive_head(w), .size = (size_t)r.n};
 		fuse_session_process_buf(s->se, &buf);
 	}
 }
@@ -223,7 +139,7 @@ static void pause_after(ssize_t err)
 static bool work_once(struct session *s, struct worker *w)
 {
 	atomic_fetch_add(&s->idle, 1);
-	struct received r = receive(s, w);
+	struct received r = receive(&s->receiver, w);
 	bool was_last = atomic_fetch_sub(&s->idle, 1) == 1;
 	if (r.n >= (ssize_t)sizeof(struct fuse_in_header)) {
 		atomic_fetch_add_explicit(&s->received, 1, memory_order_relaxed);
@@ -248,6 +164,21 @@ static void work(struct session *s, struct worker *w)
 	}
 }
 
+/* A worker can serve, or not. */
+static void settle(struct session *s, int err)
+{
+	mutex_lock(&s->mutex);
+	if (err == 0)
+		s->ready++;
+	else
+		s->refused = err;
+	bool has_others = s->ready > 0;
+	pthread_cond_signal(&s->settled);
+	mutex_unlock(&s->mutex);
+	if (err < 0 && has_others)
+		log_err("cannot start another worker thread, going on with fewer: %s", strerror(-err));
+}
+
 static void *worker_run(void *arg)
 {
 	struct session *s = arg;
@@ -255,11 +186,10 @@ static void *worker_run(void *arg)
 	int err = worker_init(&w, s->fs->max_io_bytes, true);
 	if (err == 0)
 		err = cred_thread_init(&w.cred);
+	settle(s, err);
 	if (err == 0) {
 		current_worker = &w;
 		work(s, &w);
-	} else {
-		log_err("cannot start another worker thread, going on with fewer: %s", strerror(-err));
 	}
 	worker_fini(&w);
 	mutex_lock(&s->mutex);
@@ -286,12 +216,16 @@ int session_new(struct fs *fs, struct fuse_session *se, struct session **out)
 	struct session *s = calloc(1, sizeof(*s));
 	if (!s)
 		return -ENOMEM;
-	*s = (struct session){.fs = fs, .se = se, .dev_fd = fuse_session_fd(se), .limit = fs->opt.threads};
+	*s = (struct session){.fs = fs,
+			      .se = se,
+			      .receiver = {.dev_fd = fuse_session_fd(se)},
+			      .limit = fs->opt.threads};
 	if (s->limit > sizeof(s->thread) / sizeof(s->thread[0]))
 		s->limit = sizeof(s->thread) / sizeof(s->thread[0]);
 	s->main_thread = pthread_self();
 	mutex_init(&s->mutex);
 	pthread_cond_init(&s->unparked, NULL);
+	pthread_cond_init(&s->settled, NULL);
 	int err = notifier_new(se, &fs->notifier);
 	if (err < 0) {
 		session_free(s);
@@ -308,6 +242,10 @@ int session_start(struct session *s)
 	sigaction(KICK_SIGNAL, &sa, NULL);
 	mutex_lock(&s->mutex);
 	int err = spawn_locked(s);
+	while (err == 0 && s->ready == 0) {
+		pthread_cond_wait(&s->settled, &s->mutex.m);
+		err = s->refused;
+	}
 	mutex_unlock(&s->mutex);
 	return err;
 }
@@ -365,6 +303,7 @@ void session_free(struct session *s)
 	if (!s)
 		return;
 	pthread_cond_destroy(&s->unparked);
+	pthread_cond_destroy(&s->settled);
 	mutex_fini(&s->mutex);
 	free(s);
 }

@@ -20,7 +20,7 @@
  */
 int session_new(struct fs *fs, struct fuse_session *se, struct session **out) MUST_CHECK;
 
-/* Starts the first workers; requests are served from now on. 0 or -errno. Main thread. */
+/* Starts the first worker and waits until it serves; others come with the load. 0, or -errno: why it cannot. Main thread. */
 int session_start(struct session *s) MUST_CHECK;
 
 /*

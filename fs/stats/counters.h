@@ -1,7 +1,9 @@
 /*
  * The values of one ledger and how they are counted. Rows come from counters.def. Layer: stats.
  *
- * Counting is relaxed atomic addition: exact sums, no order between them. Built with
+ * Counting is relaxed atomic addition: exact sums, no order between them. Each addition costs time, so totals are not counted
+ * but made of other rows when read (counters.c), and of what nearly every request costs only the difference to the usual is
+ * added (modulo 2^64, it may be negative). Built with
  * -DZCFS_COUNTERS=0 the adding functions are empty (to measure what counting costs); reading then
  * yields zeros.
  */
@@ -9,6 +11,7 @@
 #define ZCFS_STATS_COUNTERS_H
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -25,6 +28,12 @@ enum counter {
 	CTR_COUNT
 };
 
+/* What is usual, and so in the totals without being counted: system calls a request (receive, read or write, answer), and */
+#define USUAL_SYSCALLS 3
+/* copies a byte into or out of the daemon's memory, for bytes in R.copy_bytes (in, out) and in R.direct_bytes (reply, receipt). */
+#define USUAL_COPIES_COPY   2
+#define USUAL_COPIES_DIRECT 1
+
 enum hist {
 #define HISTOGRAM(id, name, unit, help) HIST_##id,
 #include "stats/counters.def"
@@ -38,8 +47,8 @@ enum hist {
  * counters_fini() only.
  */
 struct counters {
-	_Atomic uint64_t sum[CTR_COUNT];
 	_Atomic(struct histogram *) hist[HIST_COUNT];
+	_Atomic uint64_t sum[CTR_COUNT];
 };
 
 /* A copy of the values at one time; plain memory. */
@@ -61,17 +70,19 @@ static inline void counters_add(struct counters *c, enum counter id, uint64_t n)
 }
 
 /*
- * Not with a lock held: the first value of each histogram allocates it. When memory is short then,
- * the value is dropped; the sums are exact all the same.
+ * Not with a lock held: the first value of each histogram allocates it. False: memory is short, the value was dropped;
+ * who needs it in a total adds it there.
  */
-static inline void counters_observe(struct counters *c, enum hist id, uint64_t value)
+static inline bool counters_observe(struct counters *c, enum hist id, uint64_t value)
 {
 	/* acquire: pairs with the release that publishes the zeroed histogram */
 	struct histogram *h = atomic_load_explicit(&c->hist[id], memory_order_acquire);
 	if (__builtin_expect(!h, 0))
 		h = counters_make_hist(c, id);
-	if (__builtin_expect(h != NULL, 1))
-		histogram_add(h, value);
+	if (__builtin_expect(!h, 0))
+		return false;
+	histogram_add(h, value);
+	return true;
 }
 #else
 static inline void counters_add(struct counters *c, enum counter id, uint64_t n)
@@ -79,9 +90,10 @@ static inline void counters_add(struct counters *c, enum counter id, uint64_t n)
 	(void)c, (void)id, (void)n;
 }
 
-static inline void counters_observe(struct counters *c, enum hist id, uint64_t value)
+static inline bool counters_observe(struct counters *c, enum hist id, uint64_t value)
 {
 	(void)c, (void)id, (void)value;
+	return true;
 }
 #endif
 

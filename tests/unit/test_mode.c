@@ -185,16 +185,17 @@ TEST(times_before_1970_are_times)
 }
 
 /* Opens past the cache neither keep nor learn. */
-TEST(direct_opens_leave_the_identity_alone)
+TEST(opens_past_the_cache_leave_it_as_it_is)
 {
 	struct node n = fresh_node();
 	struct statx stx = changed_before(SECOND_NS), other = changed_before(2 * SECOND_NS);
 
 	CHECK(!is_kept(&n, false, &stx));
-	CHECK(!is_kept(&n, true, &stx));
-	CHECK(!is_kept(&n, false, &other));
-	CHECK(!is_kept(&n, false, &stx));
 	CHECK(is_kept(&n, true, &stx));
+	CHECK(is_kept(&n, false, &stx));
+	CHECK(!is_kept(&n, false, &other)); /* changed underneath */
+	CHECK(is_kept(&n, true, &other));
+	CHECK(!is_kept(&n, true, &stx));
 }
 
 TEST(without_attributes_nothing_is_kept)
