@@ -15,6 +15,7 @@
 #include <sys/vfs.h>
 #include <sys/wait.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "data/worker.h"
 #include "ops/mount.h"
@@ -223,6 +224,7 @@ static int run(struct start *s, struct fs *fs)
 	if (geteuid() == 0 && setgroups(0, NULL) < 0)
 		log_warn("cannot drop supplementary groups: %s", strerror(errno));
 	pthread_sigmask(SIG_BLOCK, &set, NULL);
+	clock_calibrate();
 	int err = fs_open(fs, fd_budget);
 	if (err < 0)
 		(void)snprintf(s->err, sizeof(s->err), "cannot serve %s: %s", s->backing, strerror(-err));

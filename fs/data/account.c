@@ -91,7 +91,7 @@ void account_book(struct ledger *l, const struct account_entry *e)
 	if (is_sequential(e, moved))
 		counters_add(c, e->is_write ? CTR_WRITE_SEQUENTIAL_OPS : CTR_READ_SEQUENTIAL_OPS, 1);
 	(void)counters_observe(c, e->is_write ? HIST_WRITE_LATENCY : HIST_READ_LATENCY,
-			       account_now_ns() - e->t_arrival_ns);
+			       clock_elapsed_ns(e->arrival_ticks));
 }
 
 void account_rebook_as_copy(struct ledger *l, uint64_t n)
@@ -103,12 +103,12 @@ void account_rebook_as_copy(struct ledger *l, uint64_t n)
 	counters_add(&l->counters, CTR_COPY_KERNEL_BYTES, -n);
 }
 
-void account_book_sync(struct ledger *l, bool is_datasync, int err, uint64_t t_arrival_ns)
+void account_book_sync(struct ledger *l, bool is_datasync, int err, uint64_t arrival_ticks)
 {
 	if (!l)
 		return;
 	counters_add(&l->counters, is_datasync ? CTR_FDATASYNC_OPS : CTR_FSYNC_OPS, 1);
 	if (err < 0)
 		counters_add(&l->counters, CTR_FSYNC_ERRORS, 1);
-	(void)counters_observe(&l->counters, HIST_FSYNC_LATENCY, account_now_ns() - t_arrival_ns);
+	(void)counters_observe(&l->counters, HIST_FSYNC_LATENCY, clock_elapsed_ns(arrival_ticks));
 }

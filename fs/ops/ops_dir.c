@@ -279,10 +279,10 @@ void ops_fsyncdir(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file
 {
 	struct fs *fs = ops_fs(req);
 	int fd = dir_of(fi)->fd;
-	uint64_t start_ns = account_now_ns();
+	uint64_t start_ticks = account_now();
 	int rc = (datasync ? fdatasync(fd) : fsync(fd)) < 0 ? -errno : 0;
 
 	/* before the reply: who has its answer finds itself counted */
-	account_book_sync(node_ledger(fs->nodes, ops_node(fs, ino)), datasync, rc, start_ns);
+	account_book_sync(node_ledger(fs->nodes, ops_node(fs, ino)), datasync, rc, start_ticks);
 	ops_reply_err(req, rc);
 }

@@ -20,7 +20,7 @@ static void book(const struct file_request *r, const struct io_request *rq,
 		.acc = acc,
 		.is_write = is_write,
 		.syscalls = r->w->syscalls + 1, /* the reply is still to come */
-		.t_arrival_ns = r->t_arrival_ns,
+		.arrival_ticks = r->arrival_ticks,
 		.result = result,
 	};
 	account_book(node_ledger(rq->handle->nodes, rq->handle->node), &e);

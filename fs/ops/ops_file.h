@@ -17,7 +17,7 @@ struct file_request {
 	struct worker *w;
 	struct reply_to to;
 	uint64_t nodeid;
-	uint64_t t_arrival_ns;
+	uint64_t arrival_ticks;
 };
 
 /* Serves and answers a READ. `in` is copied before the worker's data area is used. */

@@ -197,10 +197,10 @@ void ops_fsync(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_in
 {
 	struct fs *fs = ops_fs(req);
 	struct handle *h = ops_handle(fi);
-	uint64_t t_arrival_ns = account_now_ns();
+	uint64_t arrival_ticks = account_now();
 	int fd = handle_any_fd(h);
 	(void)ino;
 	int err = (datasync ? fdatasync(fd) : fsync(fd)) < 0 ? -errno : 0;
-	account_book_sync(node_ledger(fs->nodes, h->node), datasync, err, t_arrival_ns);
+	account_book_sync(node_ledger(fs->nodes, h->node), datasync, err, arrival_ticks);
 	ops_reply_err(req, err);
 }

@@ -77,14 +77,14 @@ static void serve(struct session *s, struct worker *w, struct received r)
 		.nodeid = in->nodeid,
 	};
 	if (in->opcode == FUSE_WRITE) {
-		fr.t_arrival_ns = account_now_ns();
+		fr.arrival_ticks = account_now();
 		serve_write(s, &fr, r);
 		return;
 	}
 	receive_learn(&s->receiver, false);
 	if (in->opcode == FUSE_READ) {
 		const struct fuse_read_in rin = *(const struct fuse_read_in *)(const void *)(in + 1);
-		fr.t_arrival_ns = account_now_ns();
+		fr.arrival_ticks = account_now();
 		ops_file_read(&fr, &rin);
 	} else if (in->opcode == FUSE_SYNCFS) {
 		reply_send_err(w, &fr.to, syncfs(s->fs->root_fd) < 0 ? -errno : 0);

@@ -35,7 +35,7 @@ static void book_one(struct book *b, bool is_write, int64_t result)
 				  .acc = &b->acc,
 				  .is_write = is_write,
 				  .syscalls = 3,
-				  .t_arrival_ns = account_now_ns(),
+				  .arrival_ticks = account_now(),
 				  .result = result};
 
 	account_book(&b->l, &e);
@@ -279,9 +279,9 @@ TEST(syncs_are_counted_by_kind)
 	struct book BOOK b;
 
 	book_init(&b);
-	account_book_sync(&b.l, false, 0, account_now_ns());
-	account_book_sync(&b.l, true, 0, account_now_ns());
-	account_book_sync(&b.l, true, -EIO, account_now_ns());
+	account_book_sync(&b.l, false, 0, account_now());
+	account_book_sync(&b.l, true, 0, account_now());
+	account_book_sync(&b.l, true, -EIO, account_now());
 	CHECK_EQ(sum(&b, CTR_FSYNC_OPS), 1);
 	CHECK_EQ(sum(&b, CTR_FDATASYNC_OPS), 2);
 	CHECK_EQ(sum(&b, CTR_FSYNC_ERRORS), 1);
