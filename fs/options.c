@@ -62,7 +62,6 @@ struct parser {
 	struct options *o;
 	char *err;
 	size_t err_bytes;
-	bool is_allow_root;
 };
 
 /* Says what is wrong, in one line: what it quotes is the user's and may hold anything. */
@@ -266,7 +265,8 @@ static int apply_usual(struct parser *p, const char *word)
 	if (row->fate == FATE_REFUSE)
 		return refuse(p, "mount option '%.200s' is not for zcfs: %s", word, row->why);
 	if (row->fate == FATE_PASS) {
-		p->is_allow_root |= strcmp(word, "allow_root") == 0;
+		p->o->allow_root |= strcmp(word, "allow_root") == 0;
+		p->o->auto_unmount |= strcmp(word, "auto_unmount") == 0;
 		return pass_to_fuse(p->o, word);
 	}
 	if (strcmp(word, "rw") == 0)
@@ -342,7 +342,7 @@ static int apply_text(struct parser *p, const char *text, char *word)
 		if (rc == 0 && *word)
 			rc = apply_word(p, word);
 	}
-	if (rc == 0 && p->is_allow_root && p->o->allow_other)
+	if (rc == 0 && p->o->allow_root && p->o->allow_other)
 		rc = refuse(p, "mount options allow_root and allow_other contradict each other: "
 			       "give one of them");
 	return rc;

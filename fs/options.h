@@ -35,6 +35,7 @@ struct options {
 	uint64_t ledger_files; /* ledger_files=, 1..16M */
 	bool is_read_only; /* ro */
 	bool allow_other; /* allow_other */
+	bool allow_root, auto_unmount; /* among `fuse` below */
 	/*
 	 * For libfuse: the usual FUSE and mount options that are not ours, comma-separated,
 	 * escaped as libfuse reads them; "" if none. Without ro, allow_other and

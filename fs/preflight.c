@@ -4,10 +4,14 @@
 #include "preflight.h"
 
 #include <fcntl.h>
+#include <spawn.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
+#include <sys/wait.h>
+
+extern char **environ;
 
 #define FUSE_CONF "/etc/fuse.conf"
 
@@ -144,6 +148,33 @@ static bool may_users_allow_other(void)
 	return is_allowed;
 }
 
+/* Of root's mounts libfuse leaves the watching to fusermount3, and says nothing where an older one cannot (before 3.15). */
+static bool can_watch_mounts(void)
+{
+	static const char *const argv[] = {"fusermount3", "--auto-unmount", "--help", NULL};
+	posix_spawn_file_actions_t quiet;
+	pid_t pid;
+	int status = -1;
+	posix_spawn_file_actions_init(&quiet);
+	posix_spawn_file_actions_addopen(&quiet, 1, "/dev/null", O_WRONLY, 0);
+	posix_spawn_file_actions_adddup2(&quiet, 1, 2);
+	int err = posix_spawnp(&pid, argv[0], &quiet, NULL, (char *const *)(uintptr_t)argv, environ);
+	posix_spawn_file_actions_destroy(&quiet);
+	while (err == 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR)
+		;
+	return err == 0 && WIFEXITED(status) && WEXITSTATUS(status) == 0;
+}
+
+static int preflight_root(const struct options *opt, char *err, size_t err_bytes)
+{
+	if (!opt->auto_unmount || can_watch_mounts())
+		return 0;
+	(void)snprintf(err, err_bytes,
+		       "auto_unmount for root needs fusermount3 3.15 or newer in PATH; leave it out, and "
+		       "after a crash run zcfs umount MOUNTPOINT");
+	return -EOPNOTSUPP;
+}
+
 int preflight_fuse(const struct options *opt, char *err, size_t err_bytes)
 {
 	int AUTO_FD fd = open("/dev/fuse", O_RDWR | O_CLOEXEC);
@@ -156,16 +187,17 @@ int preflight_fuse(const struct options *opt, char *err, size_t err_bytes)
 		return rc;
 	}
 	if (geteuid() == 0)
-		return 0;
+		return preflight_root(opt, err, err_bytes);
 	if (!is_in_path("fusermount3")) {
 		(void)snprintf(err, err_bytes,
 			       "mounting as a user needs fusermount3, which is not installed; install the package fuse3");
 		return -ENOENT;
 	}
-	if (opt->allow_other && !may_users_allow_other()) {
+	if ((opt->allow_other || opt->allow_root) && !may_users_allow_other()) {
 		(void)snprintf(err, err_bytes,
-			       "allow_other is for root unless " FUSE_CONF
-			       " says user_allow_other; add that line or leave it out");
+			       "%s is for root unless " FUSE_CONF
+			       " says user_allow_other; add that line or leave it out",
+			       opt->allow_other ? "allow_other" : "allow_root");
 		return -EPERM;
 	}
 	return 0;
