@@ -78,14 +78,14 @@ int cred_thread_init(struct cred *c)
 	c->can_switch = has_cap(c->caps_effective, CAP_SETUID) && has_cap(c->caps_effective, CAP_SETGID);
 	c->has_nofixup = set_nofixup();
 	c->may_fsetid = has_cap(c->caps_permitted, CAP_FSETID);
-	c->has_fsetid = c->may_fsetid;
+	c->may_resource = has_cap(c->caps_permitted, CAP_SYS_RESOURCE);
 	if (c->may_fsetid)
 		c->caps_effective |= 1ULL << CAP_FSETID;
 	/* Also where nothing changes: what is accepted now will not be refused in mid-request. */
 	return write_caps(c);
 }
 
-/* The sets are those that cred_thread_init() saw accepted, but for a permitted CAP_FSETID. */
+/* The sets are those that cred_thread_init() saw accepted, but for permitted ones that were switched. */
 static void apply_caps(const struct cred *c)
 {
 	int rc = write_caps(c);
@@ -113,9 +113,24 @@ static void set_ids(struct cred *c, uid_t uid, gid_t gid)
 	}
 }
 
-void cred_become(struct cred *c, uid_t uid, gid_t gid, mode_t mask)
+static void switch_cap(struct cred *c, unsigned cap, bool is_permitted, bool is_on)
+{
+	if (!is_permitted || has_cap(c->caps_effective, cap) == is_on)
+		return;
+	c->caps_effective ^= 1ULL << cap;
+	apply_caps(c);
+}
+
+void cred_serve(struct cred *c, uid_t uid, gid_t gid)
 {
 	set_ids(c, uid, gid);
+	if (c->can_switch)
+		cred_set_resource(c, uid == 0);
+}
+
+void cred_become(struct cred *c, uid_t uid, gid_t gid, mode_t mask)
+{
+	cred_serve(c, uid, gid);
 	mask &= 0777;
 	if (c->umask != mask) {
 		umask(mask);
@@ -130,12 +145,10 @@ void cred_become_nomask(struct cred *c, uid_t uid, gid_t gid)
 
 void cred_set_fsetid(struct cred *c, bool is_on)
 {
-	if (!c->may_fsetid || c->has_fsetid == is_on)
-		return;
-	c->has_fsetid = is_on;
-	if (is_on)
-		c->caps_effective |= 1ULL << CAP_FSETID;
-	else
-		c->caps_effective &= ~(1ULL << CAP_FSETID);
-	apply_caps(c);
+	switch_cap(c, CAP_FSETID, c->may_fsetid, is_on);
+}
+
+void cred_set_resource(struct cred *c, bool is_on)
+{
+	switch_cap(c, CAP_SYS_RESOURCE, c->may_resource, is_on);
 }

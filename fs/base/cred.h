@@ -35,8 +35,8 @@ struct cred {
 	mode_t umask;
 	bool can_switch; /* has CAP_SETUID, CAP_SETGID: may take a caller's fsuid and fsgid */
 	bool has_nofixup; /* SECBIT_NO_SETUID_FIXUP is set: capabilities survive setfsuid() */
-	bool has_fsetid; /* CAP_FSETID is effective now */
 	bool may_fsetid; /* CAP_FSETID is permitted, so it can be switched on */
+	bool may_resource; /* the same of CAP_SYS_RESOURCE */
 	/*
 	 * The thread's capability sets, one bit a capability, as capset() wants all three of
 	 * them.
@@ -62,6 +62,13 @@ int cred_thread_init(struct cred *c) MUST_CHECK;
  */
 void cred_become(struct cred *c, uid_t uid, gid_t gid, mode_t mask);
 
+/*
+ * What this thread does from now on it does for uid:gid, with the rights to disk space that go with it: beyond quotas and into
+ * the blocks kept for root only uid 0 comes (whose CAP_SYS_RESOURCE the daemon cannot see, so it is taken to have it). For
+ * operations that take space and make no name: write, fallocate, truncate. Never fails, as cred_become().
+ */
+void cred_serve(struct cred *c, uid_t uid, gid_t gid);
+
 /* As cred_become(), but leaves the umask at 0: for callers whose mode is already final. */
 void cred_become_nomask(struct cred *c, uid_t uid, gid_t gid);
 
@@ -71,5 +78,11 @@ void cred_become_nomask(struct cred *c, uid_t uid, gid_t gid);
  * caller. On: it keeps them, as it does for root.
  */
 void cred_set_fsetid(struct cred *c, bool is_on);
+
+/*
+ * Switches CAP_SYS_RESOURCE in the thread's effective set; nothing where it is not permitted. On, the daemon's own pipes may
+ * pass /proc/sys/fs/pipe-max-size. cred_serve() and cred_become() set it by the caller.
+ */
+void cred_set_resource(struct cred *c, bool is_on);
 
 #endif

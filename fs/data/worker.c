@@ -54,6 +54,12 @@ void pipe_renew(struct pipe *p)
 		log_err("cannot renew a worker's pipe, it copies from now on: %s", strerror(-err));
 }
 
+void worker_renew_pipe(struct worker *w)
+{
+	cred_set_resource(&w->cred, true);
+	pipe_renew(&w->pipe);
+}
+
 /*
  * A reply takes one slot for its header and one for each page touched: an unaligned range of n pages touches n + 1. A request
  * by pipe takes as many. The kernel rounds pipe sizes up to a power of two, so ask for the next one.

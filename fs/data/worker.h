@@ -61,6 +61,8 @@ void pipe_close(struct pipe *p);
  * p is closed (rd < 0), which says so in the log, and the worker copies from then on.
  */
 void pipe_renew(struct pipe *p);
+/* The same of the worker's own, with all the rights to pages it can have. */
+void worker_renew_pipe(struct worker *w);
 
 /* The largest READ or WRITE whose pages and header fit a pipe here: min(wanted, what F_SETPIPE_SZ grants). Multiple of 4096. */
 uint64_t pipe_max_io(uint64_t wanted_bytes);

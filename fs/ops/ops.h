@@ -60,6 +60,9 @@ void ops_reply_entry(fuse_req_t req, struct node *n, const struct statx *stx);
 /* From now on this thread creates as the request's caller, with the caller's umask. */
 void ops_become_caller(fuse_req_t req);
 
+/* From now on this thread takes space as the request's caller may: quotas, the blocks kept for root. */
+void ops_serve_caller(fuse_req_t req);
+
 /* ops_node.c */
 void ops_lookup(fuse_req_t req, fuse_ino_t parent, const char *name);
 void ops_forget(fuse_req_t req, fuse_ino_t ino, uint64_t nlookup);

@@ -61,6 +61,12 @@ void ops_reply_entry(fuse_req_t req, struct node *n, const struct statx *stx)
 		node_forget(fs->nodes, n, 1);
 }
 
+void ops_serve_caller(fuse_req_t req)
+{
+	const struct fuse_ctx *ctx = fuse_req_ctx(req);
+	cred_serve(&ops_worker()->cred, ctx->uid, ctx->gid);
+}
+
 void ops_become_caller(fuse_req_t req)
 {
 	const struct fuse_ctx *ctx = fuse_req_ctx(req);

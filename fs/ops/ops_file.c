@@ -123,6 +123,8 @@ void ops_file_write(const struct file_request *r, const struct fuse_write_in *in
 		.is_writeback = in->write_flags & FUSE_WRITE_CACHE,
 	};
 	rq.is_append = in->flags & O_APPEND && !rq.is_writeback;
+	/* Write-back has no caller; it is done as root, for the program has been told long ago that there is space. */
+	cred_serve(&r->w->cred, rq.is_writeback ? 0 : r->uid, rq.is_writeback ? 0 : r->gid);
 	/* Who may not set set-id bits loses them by writing; write-back speaks for a store that took none away. */
 	if (r->fs->has_killpriv)
 		cred_set_fsetid(&r->w->cred, !(in->write_flags & FUSE_WRITE_KILL_SUIDGID));
@@ -138,7 +140,7 @@ void ops_file_write(const struct file_request *r, const struct fuse_write_in *in
 	book(r, &rq, &acc, true, n);
 	answer_write(r, &rq, n);
 	if (!payload->mem && payload->len_bytes > 0)
-		pipe_renew(&r->w->pipe);
+		worker_renew_pipe(r->w);
 }
 
 bool ops_file_wants_pipe(const struct fuse_write_in *in)

@@ -17,6 +17,8 @@ struct file_request {
 	struct worker *w;
 	struct reply_to to;
 	uint64_t nodeid;
+	uid_t uid; /* the caller's; 0 of write-back */
+	gid_t gid;
 	uint64_t arrival_ticks;
 };
 

@@ -251,6 +251,7 @@ void ops_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to_set, 
 		ops_reply_err(req, fd);
 		return;
 	}
+	ops_serve_caller(req);
 	int rc = apply_attr(fs, n, fd, attr, to_set, fi && S_ISREG(n->type));
 	if (!rc && statx(fd, "", AT_EMPTY_PATH, STATX_WANTED, &stx) < 0)
 		rc = -errno;

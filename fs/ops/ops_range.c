@@ -19,6 +19,7 @@
  */
 static void clear_setid_for(fuse_req_t req)
 {
+	ops_serve_caller(req);
 	cred_set_fsetid(&ops_worker()->cred, fuse_req_ctx(req)->uid == 0);
 }
 

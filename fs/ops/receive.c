@@ -61,7 +61,7 @@ struct received receive(struct receiver *from, struct worker *w)
 			return r;
 		/* The kernel leaves a request it could not splice in the queue. */
 		atomic_store_explicit(&from->pipe_credit, 0, memory_order_relaxed);
-		pipe_renew(&w->pipe);
+		worker_renew_pipe(w);
 	}
 	w->syscalls = 1;
 	ssize_t n = read(from->dev_fd, receive_head(w), HEAD_BYTES + w->data_bytes);

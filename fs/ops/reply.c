@@ -108,6 +108,8 @@ static int shorten(struct worker *w, const struct reply_to *to, size_t data_byte
 	w->syscalls++;
 	if (read(w->pipe.rd, &wrong, sizeof(wrong)) != (ssize_t)sizeof(wrong))
 		return -EIO;
+	if (w->spare.rd < 0)
+		cred_set_resource(&w->cred, true);
 	int err = pipe_open(&w->spare, w->pipe.slots);
 	if (err == 0)
 		err = header_to_pipe(w, &w->spare, to, data_bytes);
@@ -157,7 +159,7 @@ int64_t reply_prepare(struct worker *w, const struct reply_to *to, struct reply 
 			acc->way_bytes[WAY_SPLICE] += (size_t)n;
 			return n;
 		}
-		pipe_renew(&w->pipe);
+		worker_renew_pipe(w);
 		if (!is_splice_refused(n))
 			return n;
 		int err = path_copy_range(w, r->fd, r->off_bytes, r->len_bytes, r, acc);
@@ -182,7 +184,7 @@ void reply_commit(struct worker *w, const struct reply_to *to, const struct repl
 	if (out == (ssize_t)total)
 		return;
 	int err = out < 0 ? errno : EIO;
-	pipe_renew(&w->pipe);
+	worker_renew_pipe(w);
 	if (err == ENOENT || err == ENODEV) /* the requester is gone */
 		return;
 	struct reply copied;

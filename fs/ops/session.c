@@ -57,7 +57,7 @@ static void serve_write(struct session *s, const struct file_request *fr, struct
 							      sizeof(struct fuse_in_header));
 	if ((size_t)r.n < HEAD_BYTES + in.size) {
 		if (r.is_piped)
-			pipe_renew(&w->pipe);
+			worker_renew_pipe(w);
 		reply_send_err(w, &fr->to, -EIO);
 		return;
 	}
@@ -75,6 +75,8 @@ static void serve(struct session *s, struct worker *w, struct received r)
 		.w = w,
 		.to = {.dev_fd = s->receiver.dev_fd, .unique = in->unique},
 		.nodeid = in->nodeid,
+		.uid = in->uid,
+		.gid = in->gid,
 	};
 	if (in->opcode == FUSE_WRITE) {
 		fr.arrival_ticks = account_now();

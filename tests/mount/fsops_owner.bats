@@ -166,3 +166,28 @@ load common
 	echo more >>"$MNT/y" # root may: the name is looked up again
 	[ "$(<"$BACKING/y")" = $'there\nmore' ]
 }
+
+# fill DIRECTORY UID: the bytes that user can write there, by writes of 64K until there is no space.
+fill() {
+	# shellcheck disable=SC2016 # expanded by that bash
+	as_uid "$2" "$2" '' bash -c 'dd if=/dev/zero of="$1/fill" bs=64K status=none 2>/dev/null; sync -f "$1"
+		stat -c %s "$1/fill"; rm "$1/fill"; sync -f "$1"' bash "$1"
+}
+
+@test "the blocks kept for root stay root's: a user meets ENOSPC where the backing says it" {
+	need_tool mkfs.ext4
+	truncate -s 64M "$BATS_TEST_TMPDIR/image"
+	mkfs.ext4 -q -m 25 -O ^has_journal "$BATS_TEST_TMPDIR/image"
+	public_mount allow_other
+	zcfs umount "$MNT"
+	mount -o loop "$BATS_TEST_TMPDIR/image" "$BACKING"
+	chmod 777 "$BACKING"
+	mount_zcfs allow_other
+	local user root
+	user=$(fill "$BACKING" 1234)
+	root=$(fill "$BACKING" 0)
+	expect_that "$((root - user))" '>=' 8388608
+	expect_that "$(fill "$MNT" 1234)" == "$user"
+	expect_that "$(fill "$MNT" 0)" == "$root"
+	expect_that "$(fill "$MNT" 1234)" == "$user"
+}
