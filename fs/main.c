@@ -299,6 +299,14 @@ static bool has_standard_files(void)
 	return fd >= 0;
 }
 
+/* What a daemon that died left at the mountpoint is in everybody's way, also where it covers the backing itself. */
+static void clear_dead(const char *mountpoint)
+{
+	char path[PATH_MAX];
+	while (preflight_is_dead(mountpoint, path) && mount_drop_dead(path) == 0)
+		fprintf(stderr, "zcfs: cleared the mount at %s, whose daemon had died\n", path);
+}
+
 int main(int argc, char **argv)
 {
 	if (!has_standard_files())
@@ -312,6 +320,8 @@ int main(int argc, char **argv)
 	}
 	int err = options_parse(&fs.opt, s.options, s.err, sizeof(s.err));
 	free(s.options);
+	if (err == 0)
+		clear_dead(argv[optind + 1]);
 	if (err == 0)
 		err = preflight_backing(argv[optind], &fs.root_fd, s.backing, s.err, sizeof(s.err));
 	if (err == 0)

@@ -85,6 +85,37 @@ static bool is_zcfs_mounted(const char *path)
 	return is_zcfs;
 }
 
+/* The absolute path of a directory that may not answer: of all but its last name. */
+static bool resolve_parent(const char *path, char resolved[PATH_MAX])
+{
+	char AUTO_FREE *copy = strdup(path);
+	char *end = copy ? copy + strlen(copy) : NULL;
+	while (end && end > copy + 1 && end[-1] == '/')
+		*--end = 0;
+	char *slash = copy ? strrchr(copy, '/') : NULL;
+	const char *name = slash ? slash + 1 : copy;
+	if (!copy || !*name || strcmp(name, ".") == 0 || strcmp(name, "..") == 0)
+		return false;
+	char name_kept[NAME_MAX + 1];
+	if (snprintf(name_kept, sizeof(name_kept), "%s", name) >= (int)sizeof(name_kept))
+		return false;
+	if (slash)
+		slash[slash == copy] = 0;
+	if (!realpath(slash ? copy : ".", resolved))
+		return false;
+	size_t len = strlen(resolved);
+	int n = snprintf(resolved + len, PATH_MAX - len, "%s%s", len > 1 ? "/" : "", name_kept);
+	return n >= 0 && (size_t)n < PATH_MAX - len;
+}
+
+bool preflight_is_dead(const char *mountpoint, char resolved[PATH_MAX])
+{
+	if (!resolve_parent(mountpoint, resolved) || !is_zcfs_mounted(resolved))
+		return false;
+	int AUTO_FD fd = open(resolved, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	return fd < 0 && errno == ENOTCONN;
+}
+
 int preflight_mountpoint(const char *mountpoint, int backing_fd, char resolved[PATH_MAX], char *err,
 			 size_t err_bytes)
 {

@@ -6,10 +6,14 @@
 #define ZCFS_PREFLIGHT_H
 
 #include <limits.h>
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "base/auto.h"
 #include "options.h"
+
+/* Whether a zcfs mount whose daemon has died is at MOUNTPOINT; resolved: its absolute path then. */
+bool preflight_is_dead(const char *mountpoint, char resolved[PATH_MAX]);
 
 /* Opens BACKING for the life of the mount: *fd; resolved: its absolute path. */
 int preflight_backing(const char *backing, int *fd, char resolved[PATH_MAX], char *err,

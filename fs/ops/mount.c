@@ -168,6 +168,11 @@ static bool is_at(const char *mountpoint, dev_t dev)
 	       stx.stx_dev_major == major(dev) && stx.stx_dev_minor == minor(dev);
 }
 
+int mount_drop_dead(const char *mountpoint)
+{
+	return unmount(mountpoint, true);
+}
+
 void mount_detach(const char *mountpoint, dev_t dev)
 {
 	if (dev != 0 && !is_at(mountpoint, dev)) {

@@ -27,4 +27,7 @@ int mount_settle(struct fs *fs, const char *mountpoint, dev_t *dev) MUST_CHECK;
  */
 void mount_detach(const char *mountpoint, dev_t dev);
 
+/* Takes a mount away that nobody serves; programs with files open there keep getting ENOTCONN. 0 or -errno. */
+int mount_drop_dead(const char *mountpoint) MUST_CHECK;
+
 #endif

@@ -165,6 +165,27 @@ not_mounted() { ! is_mounted "${1:-$MNT}"; }
 	[ "$(sha256sum <"$MNT/written")" = "$sum" ]
 }
 
+@test "after kill -9 the next mount clears what is left, says so in one line, also over its own backing" {
+	mount_zcfs
+	kill -KILL "$(daemons)"
+	wait_until no_daemons
+	run zcfs mount "$BACKING" "$MNT/"
+	[ "$status" = 0 ]
+	[ "$output" = "zcfs: cleared the mount at $(realpath "$BATS_TEST_TMPDIR")/mnt, whose daemon had died" ]
+	serves
+	[ "$(grep -c " $MNT " /proc/self/mountinfo)" = 1 ]
+	zcfs umount "$MNT"
+	zcfs mount "$BACKING" "$BACKING"
+	kill -KILL "$(daemons)"
+	wait_until no_daemons
+	cd "$BATS_TEST_TMPDIR"
+	run zcfs mount backing backing
+	[[ $status == 0 && $output == 'zcfs: cleared the mount at '*/backing,* ]]
+	[ "$(<"$BACKING/file")" = hello ]
+	zcfs umount "$BACKING"
+	[ "$(<"$BACKING/file")" = hello ]
+}
+
 @test "over a filesystem's own mountpoint: the daemon ends, the filesystem stays" {
 	need_root
 	need_tool python3
