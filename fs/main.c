@@ -186,15 +186,22 @@ static int serve(struct start *s, struct fs *fs, struct session *session)
 {
 	sigset_t set = handled_signals();
 	int sig = 0;
-	const char *what = "no worker thread can start";
 	int err = session_start(session);
-	if (err == 0) {
-		what = "it does not answer";
-		err = mount_settle(fs, s->mountpoint, &s->dev);
-	}
 	if (err < 0) {
-		(void)snprintf(s->err, sizeof(s->err), "%s was mounted, but %s: %s", s->mountpoint,
-			       what, strerror(-err));
+		(void)snprintf(s->err, sizeof(s->err),
+			       "%s was mounted, but no worker thread can start: %s", s->mountpoint,
+			       strerror(-err));
+		/* Nobody to ask, so nothing to wait for. */
+		if (mount_drop_dead(s->mountpoint) < 0)
+			log_err("cannot unmount %s; run: fusermount3 -uz '%s'", s->mountpoint,
+				s->mountpoint);
+		session_stop(session);
+		return err;
+	}
+	err = mount_settle(fs, s->mountpoint, &s->dev);
+	if (err < 0) {
+		(void)snprintf(s->err, sizeof(s->err), "%s was mounted, but does not answer: %s",
+			       s->mountpoint, strerror(-err));
 		mount_detach(s->mountpoint, s->dev);
 		session_stop(session);
 		return err;
@@ -311,6 +318,7 @@ int main(int argc, char **argv)
 {
 	if (!has_standard_files())
 		return EXIT_FAILED;
+	signal(SIGCHLD, SIG_DFL); /* one that ignored it would not let us wait for fusermount3 */
 	struct start s = {.ready_fd = -1};
 	struct fs fs = {.root_fd = -1};
 	int status = parse_words(&s, argc, argv);

@@ -10,6 +10,9 @@
 #include <sys/stat.h>
 #include <sys/vfs.h>
 #include <sys/wait.h>
+#include <sys/xattr.h>
+
+#include "wire.h"
 
 extern char **environ;
 
@@ -112,8 +115,8 @@ bool preflight_is_dead(const char *mountpoint, char resolved[PATH_MAX])
 {
 	if (!resolve_parent(mountpoint, resolved) || !is_zcfs_mounted(resolved))
 		return false;
-	int AUTO_FD fd = open(resolved, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	return fd < 0 && errno == ENOTCONN;
+	/* What the daemon answers by itself: a backing that died would give ENOTCONN too, through a daemon that lives. */
+	return getxattr(resolved, ZCFS_XATTR_PATH, NULL, 0) < 0 && errno == ENOTCONN;
 }
 
 int preflight_mountpoint(const char *mountpoint, int backing_fd, char resolved[PATH_MAX], char *err,
@@ -182,7 +185,7 @@ static bool may_users_allow_other(void)
 /* Of root's mounts libfuse leaves the watching to fusermount3, and says nothing where an older one cannot (before 3.15). */
 static bool can_watch_mounts(void)
 {
-	static const char *const argv[] = {"fusermount3", "--auto-unmount", "--help", NULL};
+	static const char *const argv[] = {"fusermount3", "--auto-unmount", "--version", NULL};
 	posix_spawn_file_actions_t quiet;
 	pid_t pid;
 	int status = -1;

@@ -8,14 +8,15 @@
 
 #include "base/auto.h"
 
-#define CALIBRATE_NS (2L * 1000 * 1000)
-#define PAIR_TRIES   20
+#define CALIBRATE_NS      (2L * 1000 * 1000)
+#define CALIBRATE_MOST_NS (1000UL * 1000 * 1000)
+#define PAIR_TRIES        20
 
 uint64_t clock_scale;
 
 #ifdef __x86_64__
 
-/* The kernel has watched the counter since boot; it drops it as its own clock source if it ever goes wrong. */
+/* The kernel watches the counter from boot on, and keeps time by another clock where that goes wrong. */
 static bool is_tsc_trusted(void)
 {
 	char name[8] = "";
@@ -53,8 +54,10 @@ void clock_calibrate(void)
 	struct pair first = read_pair();
 	nanosleep(&pause, NULL);
 	struct pair last = read_pair();
-	if (last.ticks > first.ticks && last.ns > first.ns)
-		clock_scale = ((last.ns - first.ns) << 32) / (last.ticks - first.ticks);
+	uint64_t ns = last.ns - first.ns, ticks = last.ticks - first.ticks;
+	/* Stopped or paused meanwhile: the two clocks may not agree about that, and ns must fit its shift. */
+	if (ns > 0 && ns < CALIBRATE_MOST_NS && (int64_t)ticks > 0)
+		clock_scale = (ns << 32) / ticks;
 }
 
 #else

@@ -16,7 +16,7 @@
 extern uint64_t clock_scale;
 
 /*
- * Finds out which clock there is and its rate; takes 2 ms. Once, before other threads exist and before any clock_ticks(); without
+ * Finds out which clock there is and its rate; takes 2 ms. What the kernel thinks of the counter later is not asked again. Once, before other threads exist and before any clock_ticks(); without
  * it the clock is CLOCK_MONOTONIC.
  */
 void clock_calibrate(void);
@@ -29,28 +29,41 @@ static inline uint64_t clock_monotonic_ns(void)
 	return (uint64_t)ts.tv_sec * 1000000000U + (uint64_t)ts.tv_nsec;
 }
 
+#ifdef __x86_64__
+
 /* Now, in ticks from an arbitrary start. Any thread. */
 static inline uint64_t clock_ticks(void)
 {
-#ifdef __x86_64__
-	if (__builtin_expect(clock_scale != 0, 1))
-		return __builtin_ia32_rdtsc();
-#endif
+	return __builtin_expect(clock_scale != 0, 1) ? __builtin_ia32_rdtsc() : clock_monotonic_ns();
+}
+
+/* A minute's ticks times the scale pass 64 bits. */
+static inline uint64_t clock_ticks_to_ns(uint64_t ticks)
+{
+	__extension__ typedef unsigned __int128 wide;
+	return clock_scale ? (uint64_t)((wide)ticks * clock_scale >> 32) : ticks;
+}
+
+#else
+
+static inline uint64_t clock_ticks(void)
+{
 	return clock_monotonic_ns();
 }
+
+static inline uint64_t clock_ticks_to_ns(uint64_t ticks)
+{
+	return ticks;
+}
+
+#endif
 
 /* Nanoseconds since clock_ticks() returned `since`. Any thread. */
 static inline uint64_t clock_elapsed_ns(uint64_t since)
 {
 	uint64_t ticks = clock_ticks() - since;
-	if ((int64_t)ticks < 0) /* read on another CPU, a few ticks apart */
-		return 0;
-#ifdef __x86_64__
-	__extension__ typedef unsigned __int128 wide; /* a minute's ticks times the scale pass 64 bits */
-	if (clock_scale)
-		return (uint64_t)((wide)ticks * clock_scale >> 32);
-#endif
-	return ticks;
+	/* negative: read on another CPU, a few ticks apart */
+	return (int64_t)ticks < 0 ? 0 : clock_ticks_to_ns(ticks);
 }
 
 #endif

@@ -81,6 +81,8 @@ int cred_thread_init(struct cred *c)
 	c->may_resource = has_cap(c->caps_permitted, CAP_SYS_RESOURCE);
 	if (c->may_fsetid)
 		c->caps_effective |= 1ULL << CAP_FSETID;
+	if (c->may_resource)
+		c->caps_effective |= 1ULL << CAP_SYS_RESOURCE;
 	/* Also where nothing changes: what is accepted now will not be refused in mid-request. */
 	return write_caps(c);
 }

@@ -5,9 +5,9 @@
  * unshare(CLONE_FS)). Nothing else in the thread may change them.
  *
  * The state is lazy: a call that finds the thread already as wanted costs no system call. So every
- * operation that creates something calls cred_become() first, and every one that could clear or
- * keep set-id bits calls cred_set_fsetid() first; the others do not care, because the daemon keeps
- * its capabilities (SECBIT_NO_SETUID_FIXUP) while its fsuid is a user's.
+ * operation that creates something calls cred_become() first, every one that takes space calls that or
+ * cred_serve(), and every one that could clear or keep set-id bits calls cred_set_fsetid(); the others do not
+ * care whose fsuid was left, because the daemon keeps its capabilities (SECBIT_NO_SETUID_FIXUP) under it.
  *
  * Creating counts among the latter. The caller's kernel has already taken S_ISGID from the mode
  * where the caller may not have it, and it knows the supplementary groups, which the daemon does
@@ -48,7 +48,7 @@ struct cred {
 
 /*
  * Makes the calling thread a worker: its own fs_struct (umask, cwd), umask 0,
- * SECBIT_NO_SETUID_FIXUP where permitted, CAP_FSETID effective where permitted. Once per thread,
+ * SECBIT_NO_SETUID_FIXUP where permitted, CAP_FSETID and CAP_SYS_RESOURCE effective where permitted. Once per thread,
  * before its first request. 0, or -errno of unshare(), capget() or capset() (a security module may
  * forbid them).
  */
@@ -65,7 +65,8 @@ void cred_become(struct cred *c, uid_t uid, gid_t gid, mode_t mask);
 /*
  * What this thread does from now on it does for uid:gid, with the rights to disk space that go with it: beyond quotas and into
  * the blocks kept for root only uid 0 comes (whose CAP_SYS_RESOURCE the daemon cannot see, so it is taken to have it). For
- * operations that take space and make no name: write, fallocate, truncate. Never fails, as cred_become().
+ * operations that take space and create nothing: write, fallocate, truncate, setxattr, link, rename. Never fails, as
+ * cred_become().
  */
 void cred_serve(struct cred *c, uid_t uid, gid_t gid);
 

@@ -91,7 +91,7 @@ void account_book(struct ledger *l, const struct account_entry *e)
 	if (is_sequential(e, moved))
 		counters_add(c, e->is_write ? CTR_WRITE_SEQUENTIAL_OPS : CTR_READ_SEQUENTIAL_OPS, 1);
 	(void)counters_observe(c, e->is_write ? HIST_WRITE_LATENCY : HIST_READ_LATENCY,
-			       clock_elapsed_ns(e->arrival_ticks));
+			       account_elapsed_ns(e->arrival_ticks));
 }
 
 void account_rebook_as_copy(struct ledger *l, uint64_t n)
@@ -110,5 +110,5 @@ void account_book_sync(struct ledger *l, bool is_datasync, int err, uint64_t arr
 	counters_add(&l->counters, is_datasync ? CTR_FDATASYNC_OPS : CTR_FSYNC_OPS, 1);
 	if (err < 0)
 		counters_add(&l->counters, CTR_FSYNC_ERRORS, 1);
-	(void)counters_observe(&l->counters, HIST_FSYNC_LATENCY, clock_elapsed_ns(arrival_ticks));
+	(void)counters_observe(&l->counters, HIST_FSYNC_LATENCY, account_elapsed_ns(arrival_ticks));
 }

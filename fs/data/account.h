@@ -30,6 +30,12 @@ void account_rebook_as_copy(struct ledger *l, uint64_t n);
 /* Adds one fsync or fdatasync (err: 0 or -errno) that began at arrival_ticks. */
 void account_book_sync(struct ledger *l, bool is_datasync, int err, uint64_t arrival_ticks);
 
+/* Nanoseconds since account_now() returned `since`; 0 where counting is compiled out. */
+static inline uint64_t account_elapsed_ns(uint64_t since)
+{
+	return ZCFS_COUNTERS ? clock_elapsed_ns(since) : 0;
+}
+
 /* Now, in clock_ticks(); constant 0 where counting is compiled out. */
 static inline uint64_t account_now(void)
 {

@@ -42,7 +42,8 @@ static void finish(struct fs *fs, struct handle *h, struct open_mode *m, struct 
 	fi->fh = (uint64_t)(uintptr_t)h;
 	fi->direct_io = !m->is_cached;
 	fi->parallel_direct_writes = !m->is_cached;
-	fi->keep_cache = m->keep_cache;
+	/* Without it the kernel does not write out mapped pages before a direct read: dropping them does that here. */
+	fi->keep_cache = m->keep_cache && (m->is_cached || fs->has_direct_mmap);
 	fi->noflush = !fs->is_flush_needed;
 	sync_answering();
 }

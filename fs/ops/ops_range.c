@@ -128,6 +128,7 @@ void ops_ioctl(fuse_req_t req, fuse_ino_t ino, unsigned int cmd, void *arg, stru
 		long word;
 	} value;
 
+	ops_serve_caller(req);
 	(void)arg;
 	if (!row || flags & FUSE_IOCTL_UNRESTRICTED || n->type != (is_dir ? S_IFDIR : S_IFREG)) {
 		ops_reply_err(req, -ENOTTY);

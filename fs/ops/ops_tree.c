@@ -106,6 +106,7 @@ void ops_link(fuse_req_t req, fuse_ino_t ino, fuse_ino_t newparent, const char *
 	struct node *dir = ops_node(fs, newparent);
 	int rc = node_fd_get(fs->nodes, dir);
 
+	ops_serve_caller(req);
 	if (rc >= 0) {
 		rc = link_node(fs, ops_node(fs, ino), rc, newname);
 		node_fd_put(fs->nodes, dir);
@@ -217,6 +218,8 @@ void ops_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t 
 
 	if (flags & RENAME_WHITEOUT)
 		ops_become_caller(req); /* leaves a new device node behind */
+	else
+		ops_serve_caller(req);
 	int rc = rename_at(fs, &from, &to, flags);
 	if (!rc)
 		place_learn(fs, &to);

@@ -190,6 +190,7 @@ void ops_setxattr(fuse_req_t req, fuse_ino_t ino, const char *name, const char *
 		ops_reply_err(req, xattr_own_set(fs, n, uid, name, value, size, flags));
 		return;
 	}
+	ops_serve_caller(req);
 	if (strcmp(name, ACL_ACCESS) == 0)
 		prepare_set_acl(req, n);
 	int rc = proc_path_get(fs, n, path);
@@ -210,6 +211,7 @@ void ops_removexattr(fuse_req_t req, fuse_ino_t ino, const char *name)
 		ops_reply_err(req, -EOPNOTSUPP);
 		return;
 	}
+	ops_serve_caller(req);
 	int rc = proc_path_get(fs, n, path);
 	if (!rc) {
 		rc = removexattr(path, name) < 0 ? -errno : 0;

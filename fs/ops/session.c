@@ -184,10 +184,13 @@ static void settle(struct session *s, int err)
 static void *worker_run(void *arg)
 {
 	struct session *s = arg;
-	struct worker w;
-	int err = worker_init(&w, s->fs->max_io_bytes, true);
+	struct worker w = {.pipe = {.rd = -1, .wr = -1}, .spare = {.rd = -1, .wr = -1}};
+	struct cred cred;
+	/* First, for it takes back the rights that the thread which started this one had put down for its last caller. */
+	int err = cred_thread_init(&cred);
 	if (err == 0)
-		err = cred_thread_init(&w.cred);
+		err = worker_init(&w, s->fs->max_io_bytes, true);
+	w.cred = cred;
 	settle(s, err);
 	if (err == 0) {
 		current_worker = &w;
@@ -246,7 +249,7 @@ int session_start(struct session *s)
 	int err = spawn_locked(s);
 	while (err == 0 && s->ready == 0) {
 		pthread_cond_wait(&s->settled, &s->mutex.m);
-		err = s->refused;
+		err = s->ready == 0 ? s->refused : 0;
 	}
 	mutex_unlock(&s->mutex);
 	return err;

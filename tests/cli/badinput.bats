@@ -128,7 +128,7 @@ as_user_after() {
 	PATH=$bin:$PATH fails_with 2 'zcfs: auto_unmount for root needs fusermount3 3.15 or newer*' \
 		zcfs mount -o auto_unmount "$BACKING" "$MNT"
 	left_nothing
-	fusermount3 --auto-unmount --help >/dev/null 2>&1 || skip 'the fusermount3 here is older than 3.15'
+	fusermount3 --auto-unmount --version >/dev/null 2>&1 || skip 'the fusermount3 here is older than 3.15'
 	zcfs mount -o auto_unmount "$BACKING" "$MNT"
 	kill -KILL "$(daemons "$MNT")"
 	wait_until left_nothing

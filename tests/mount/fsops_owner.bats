@@ -167,11 +167,16 @@ load common
 	[ "$(<"$BACKING/y")" = $'there\nmore' ]
 }
 
+has_free() { (($(stat -f -c %f "$1") >= $2)); }
+
 # fill DIRECTORY UID: the bytes that user can write there, by writes of 64K until there is no space.
 fill() {
+	local free
+	free=$(stat -f -c %f "$1")
 	# shellcheck disable=SC2016 # expanded by that bash
 	as_uid "$2" "$2" '' bash -c 'dd if=/dev/zero of="$1/fill" bs=64K status=none 2>/dev/null; sync -f "$1"
-		stat -c %s "$1/fill"; rm "$1/fill"; sync -f "$1"' bash "$1"
+		stat -c %s "$1/fill"; rm "$1/fill"' bash "$1"
+	wait_until has_free "$1" "$free" # a mount's file goes when the kernel has forgotten it
 }
 
 @test "the blocks kept for root stay root's: a user meets ENOSPC where the backing says it" {

@@ -184,7 +184,7 @@ TEST(times_before_1970_are_times)
 	CHECK(is_kept(&n, true, &stx));
 }
 
-/* Opens past the cache neither keep nor learn. */
+/* They find the same cache, and the same changes underneath, as any other. */
 TEST(opens_past_the_cache_leave_it_as_it_is)
 {
 	struct node n = fresh_node();

@@ -4,6 +4,9 @@
 #include "data/worker.h"
 #include "rig.h"
 
+#include <linux/capability.h>
+#include <pthread.h>
+#include <sched.h>
 #include <sys/ioctl.h>
 #include <sys/uio.h>
 
@@ -256,4 +259,73 @@ TEST(a_user_with_many_pipes_copies)
 		SKIP("needs root, to be a user with no pipes yet, and the usual limit");
 	if (!child_run(true, check_crowded, NULL))
 		SKIP("not permitted to become another user");
+}
+
+/* What the kernel says of the calling thread. */
+static bool has_resource_cap(void)
+{
+	char line[128];
+	unsigned long long mask = 0;
+	FILE *f = fopen("/proc/thread-self/status", "re");
+
+	while (f && fgets(line, sizeof(line), f))
+		if (sscanf(line, "CapEff: %llx", &mask) == 1)
+			break;
+	if (f)
+		(void)fclose(f);
+	return mask >> CAP_SYS_RESOURCE & 1;
+}
+
+static void write_to(const char *file, const char *text)
+{
+	int fd = open(file, O_WRONLY | O_CLOEXEC);
+	CHECK(fd >= 0 && write(fd, text, strlen(text)) == (ssize_t)strlen(text));
+	if (fd >= 0)
+		close(fd);
+}
+
+static void *started_later(void *arg)
+{
+	struct cred c;
+
+	CHECK(!has_resource_cap());
+	CHECK_EQ(cred_thread_init(&c), 0);
+	CHECK(c.may_resource && has_resource_cap());
+	return arg;
+}
+
+/* In a user namespace, where root has every capability, also one that this container was not given. */
+static void check_space(void *arg)
+{
+	struct worker w;
+	char map[32];
+	pthread_t thread;
+
+	snprintf(map, sizeof(map), "0 %u 1", geteuid());
+	(void)arg;
+	if (unshare(CLONE_NEWUSER) < 0)
+		_exit(2); /* not permitted, see child_run() */
+	write_to("/proc/self/uid_map", map);
+	REQUIRE(worker_init(&w, 131072, true) == 0);
+	CHECK_EQ(cred_thread_init(&w.cred), 0);
+	CHECK(w.cred.can_switch && has_resource_cap());
+	cred_serve(&w.cred, 0, 0);
+	CHECK(has_resource_cap());
+	cred_serve(&w.cred, 1234, 1234);
+	CHECK(!has_resource_cap());
+	CHECK_EQ(pthread_create(&thread, NULL, started_later, NULL), 0);
+	pthread_join(thread, NULL);
+	worker_renew_pipe(&w);
+	CHECK(has_resource_cap());
+	cred_become(&w.cred, 1234, 1234, 022);
+	CHECK(!has_resource_cap());
+	cred_become(&w.cred, 0, 0, 022);
+	CHECK(has_resource_cap());
+	worker_fini(&w);
+}
+
+TEST(the_right_to_roots_space_goes_with_the_caller)
+{
+	if (!child_run(false, check_space, NULL))
+		SKIP("no user namespaces here");
 }
