@@ -41,6 +41,7 @@ static void snapshot(struct fs *fs, struct node *n, struct counters_snapshot *su
 	struct ledger *ledger = node_ledger_find(fs->nodes, n);
 	if (ledger)
 		counters_accumulate(&ledger->counters, sums);
+	counters_total(sums);
 }
 
 static const char *next_path(const struct fs *fs, const struct node *n)

@@ -44,10 +44,15 @@ void counters_fini(struct counters *c)
 		free(atomic_exchange_explicit(&c->hist[i], NULL, memory_order_relaxed));
 }
 
-/* A difference whose other half fell on the far side of a reset. */
-static uint64_t not_negative(uint64_t n)
+void counters_accumulate(const struct counters *c, struct counters_snapshot *into)
 {
-	return (int64_t)n < 0 ? 0 : n;
+	for (unsigned i = 0; i < CTR_COUNT; i++)
+		into->sum[i] += atomic_load_explicit(&c->sum[i], memory_order_relaxed);
+	for (unsigned i = 0; i < HIST_COUNT; i++) {
+		const struct histogram *h = hist_of(c, i);
+		if (h)
+			histogram_accumulate(h, &into->hist[i]);
+	}
 }
 
 /* The sum of rows first..last. */
@@ -59,28 +64,30 @@ static uint64_t sum_of(const uint64_t *sum, enum counter first, enum counter las
 	return n;
 }
 
-void counters_accumulate(const struct counters *c, struct counters_snapshot *into)
+/* Below zero is a difference whose other half fell on the far side of a reset. */
+static void raise_to_zero(uint64_t *n)
 {
-	uint64_t sum[CTR_COUNT], count[HIST_COUNT] = {0};
-	for (unsigned i = 0; i < CTR_COUNT; i++)
-		sum[i] = atomic_load_explicit(&c->sum[i], memory_order_relaxed);
-	for (unsigned i = 0; i < HIST_COUNT; i++) {
-		const struct histogram *h = hist_of(c, i);
-		if (h)
-			count[i] = histogram_accumulate(h, &into->hist[i]);
-	}
-	/* The totals: each request has one size, each byte went one way, each copy was made in one place. In this order. */
-	sum[CTR_READ_OPS] += count[HIST_READ_SIZE];
-	sum[CTR_WRITE_OPS] += count[HIST_WRITE_SIZE];
+	if ((int64_t)*n < 0)
+		*n = 0;
+}
+
+void counters_total(struct counters_snapshot *s)
+{
+	uint64_t *sum = s->sum;
+	raise_to_zero(&sum[CTR_READ_SPLICE_BYTES]);
+	raise_to_zero(&sum[CTR_COPY_KERNEL_BYTES]);
+	/* Each request has one size, each byte went one way, each copy was made in one place. In this order. */
+	sum[CTR_READ_OPS] += histogram_count(&s->hist[HIST_READ_SIZE]);
+	sum[CTR_WRITE_OPS] += histogram_count(&s->hist[HIST_WRITE_SIZE]);
 	sum[CTR_READ_BYTES] += sum_of(sum, CTR_READ_SPLICE_BYTES, CTR_READ_KERNEL_BYTES);
 	sum[CTR_WRITE_BYTES] += sum_of(sum, CTR_WRITE_SPLICE_BYTES, CTR_WRITE_KERNEL_BYTES);
 	sum[CTR_SYSCALLS] += USUAL_SYSCALLS * (sum[CTR_READ_OPS] + sum[CTR_WRITE_OPS]);
 	sum[CTR_COPY_USER_BYTES] +=
 		USUAL_COPIES_COPY * (sum[CTR_READ_COPY_BYTES] + sum[CTR_WRITE_COPY_BYTES]) +
 		USUAL_COPIES_DIRECT * (sum[CTR_READ_DIRECT_BYTES] + sum[CTR_WRITE_DIRECT_BYTES]);
-	sum[CTR_COPY_TOTAL_BYTES] += sum_of(sum, CTR_COPY_USER_BYTES, CTR_COPY_KERNEL_BYTES);
-	for (unsigned i = 0; i < CTR_COUNT; i++)
-		into->sum[i] += not_negative(sum[i]);
+	raise_to_zero(&sum[CTR_SYSCALLS]);
+	raise_to_zero(&sum[CTR_COPY_USER_BYTES]);
+	sum[CTR_COPY_TOTAL_BYTES] += sum[CTR_COPY_USER_BYTES] + sum[CTR_COPY_KERNEL_BYTES];
 }
 
 void counters_move(struct counters *from, struct counters *to)

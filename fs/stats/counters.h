@@ -103,8 +103,11 @@ int counters_prepare(struct counters *c) MUST_CHECK;
 /* Frees what c holds. No other thread may use it any more. */
 void counters_fini(struct counters *c);
 
-/* Adds c's present values to *into (which the caller zeroed or filled before). */
+/* Adds c's present values to *into (which the caller zeroed or filled before); the totals are still to be made. */
 void counters_accumulate(const struct counters *c, struct counters_snapshot *into);
+
+/* Makes the totals, once, when all that belongs to them has been accumulated. */
+void counters_total(struct counters_snapshot *s);
 
 /*
  * Moves every value of `from` into `to` and leaves zeros: no addition made meanwhile is lost or

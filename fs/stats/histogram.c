@@ -7,19 +7,13 @@
  */
 #include "stats/histogram.h"
 
-uint64_t histogram_accumulate(const struct histogram *h, struct histogram_snapshot *into)
+void histogram_accumulate(const struct histogram *h, struct histogram_snapshot *into)
 {
-	uint64_t count = 0;
-
-	for (unsigned b = 0; b < HISTOGRAM_BUCKETS; b++) {
-		uint64_t n = atomic_load_explicit(&h->bucket[b], memory_order_relaxed);
-		into->bucket[b] += n;
-		count += n;
-	}
+	for (unsigned b = 0; b < HISTOGRAM_BUCKETS; b++)
+		into->bucket[b] += atomic_load_explicit(&h->bucket[b], memory_order_relaxed);
 	uint64_t max = atomic_load_explicit(&h->max, memory_order_relaxed);
 	if (max > into->max)
 		into->max = max;
-	return count;
 }
 
 void histogram_move(struct histogram *from, struct histogram *to)

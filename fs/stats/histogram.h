@@ -52,8 +52,8 @@ static inline void histogram_add(struct histogram *h, uint64_t value)
 	histogram_raise_max(h, value);
 }
 
-/* Adds h's present values to *into (which the caller zeroed or filled before). How many they were. */
-uint64_t histogram_accumulate(const struct histogram *h, struct histogram_snapshot *into);
+/* Adds h's present values to *into (which the caller zeroed or filled before). */
+void histogram_accumulate(const struct histogram *h, struct histogram_snapshot *into);
 
 /* Moves every value of `from` into `to` and leaves zeros; no addition made meanwhile is lost. */
 void histogram_move(struct histogram *from, struct histogram *to);

@@ -310,6 +310,9 @@ void ledger_totals(struct ledger_table *t, struct counters_snapshot *totals,
 	if (others)
 		counters_accumulate(&t->others, others);
 	mutex_unlock(&t->mutex);
+	counters_total(totals);
+	if (others)
+		counters_total(others);
 }
 
 void ledger_table_size(struct ledger_table *t, size_t *files, size_t *merged)

@@ -47,6 +47,7 @@ static struct counters_snapshot *snapshot(const struct book *b)
 
 	memset(&s, 0, sizeof(s));
 	counters_accumulate(&b->l.counters, &s);
+	counters_total(&s);
 	return &s;
 }
 

@@ -57,6 +57,7 @@ static void check_total(enum counter total, enum counter first, enum counter las
 			counters_add(&c, (enum counter)i, n);
 	}
 	counters_accumulate(&c, &s);
+	counters_total(&s);
 	CHECK_EQ(s.sum[total], expected);
 	counters_fini(&c);
 }
@@ -82,6 +83,7 @@ TEST(the_usual_is_in_the_totals_uncounted)
 	counters_add(&c, CTR_COPY_KERNEL_BYTES, 7);
 	counters_add(&c, CTR_SYSCALLS, (uint64_t)-1); /* one of the two was refused early */
 	counters_accumulate(&c, &s);
+	counters_total(&s);
 	CHECK_EQ(s.sum[CTR_SYSCALLS], 5);
 	CHECK_EQ(s.sum[CTR_COPY_USER_BYTES], 2 * 11 + 1100 + 5);
 	CHECK_EQ(s.sum[CTR_COPY_TOTAL_BYTES], 2 * 11 + 1100 + 5 + 7);
@@ -97,6 +99,7 @@ TEST(nothing_is_ever_below_zero)
 	counters_add(&c, CTR_SYSCALLS, (uint64_t)-1);
 	counters_add(&c, CTR_READ_SPLICE_BYTES, (uint64_t)-4096);
 	counters_accumulate(&c, &s);
+	counters_total(&s);
 	for (unsigned i = 0; i < CTR_COUNT; i++)
 		CHECK_EQ(s.sum[i], 0);
 	counters_fini(&c);
@@ -112,11 +115,13 @@ TEST(a_request_is_counted_by_its_size)
 	CHECK(counters_observe(&c, HIST_WRITE_SIZE, 512));
 	counters_add(&c, CTR_READ_OPS, 4); /* those for which memory was short */
 	counters_accumulate(&c, &s);
+	counters_total(&s);
 	CHECK_EQ(s.sum[CTR_READ_OPS], 6);
 	CHECK_EQ(s.sum[CTR_WRITE_OPS], 1);
 	counters_reset(&c);
 	memset(&s, 0, sizeof(s));
 	counters_accumulate(&c, &s);
+	counters_total(&s);
 	CHECK_EQ(s.sum[CTR_READ_OPS] + s.sum[CTR_WRITE_OPS], 0);
 	counters_fini(&c);
 }
@@ -243,6 +248,7 @@ TEST(nothing_is_lost_while_threads_count)
 
 	counters_accumulate(&shared.counters, &s);
 	counters_accumulate(&to, &s);
+	counters_total(&s);
 	CHECK_EQ(s.sum[CTR_READ_OPS], THREADS * ADDS);
 	CHECK_EQ(s.sum[CTR_READ_BYTES], UINT64_C(4096) * THREADS * ADDS);
 	CHECK_EQ(s.hist[HIST_READ_SIZE].bucket[13], THREADS * ADDS);

@@ -32,6 +32,7 @@ static uint64_t read_bytes(const struct ledger *l)
 	struct counters_snapshot s = {0};
 
 	counters_accumulate(&l->counters, &s);
+	counters_total(&s);
 	return s.sum[CTR_READ_BYTES];
 }
 
