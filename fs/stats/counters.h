@@ -47,8 +47,8 @@ enum hist {
  * counters_fini() only.
  */
 struct counters {
-	_Atomic(struct histogram *) hist[HIST_COUNT];
 	_Atomic uint64_t sum[CTR_COUNT];
+	_Atomic(struct histogram *) hist[HIST_COUNT];
 };
 
 /* A copy of the values at one time; plain memory. */
