@@ -58,6 +58,31 @@ mount_zcfs() {
 	zcfs mount ${1:+-o "$1"} "$BACKING" "$MNT"
 }
 
+# mount_foreground [OPTIONS]: what prepare_file made; sets pid, a child's. The signals are as a shell's background job has them,
+# SIGINT ignored.
+mount_foreground() {
+	"$ZCFS_BUILD/cli/zcfs" mount -f ${1:+-o "$1"} "$BACKING" "$MNT" 3>&- &
+	# shellcheck disable=SC2034 # for the tests
+	pid=$!
+	wait_until is_mounted "$MNT"
+	wait_until serves
+}
+
+# The mount answers with what prepare_file made.
+serves() { [[ $(<"$MNT/file") == hello ]]; }
+
+# with_shim COMMAND...: what it starts meets tests/tools/failshim.c; RULES is the file of its rules, empty unless there is one.
+with_shim() {
+	need_tool cc
+	local shim=$BATS_TEST_TMPDIR/failshim.so sanitizer
+	RULES=$BATS_TEST_TMPDIR/rules
+	: >>"$RULES"
+	cc -shared -fPIC -O1 -D_GNU_SOURCE -o "$shim" "$ZCFS_SRC/tests/tools/failshim.c"
+	# A sanitizer's runtime has to come first.
+	sanitizer=$(ldd "$ZCFS_BUILD/fs/zcfsd" | sed -n 's/.*=> \(.*lib[at]san[^ ]*\) .*/\1/p')
+	ZCFS_FAIL=$RULES LD_PRELOAD=${sanitizer:+$sanitizer:}$shim "$@"
+}
+
 # umount_zcfs [MOUNTPOINT]: as a user would, and waits for the daemon.
 umount_zcfs() { zcfs umount "${1:-$MNT}"; }
 
@@ -85,6 +110,8 @@ drop_caches() {
 
 # is_mounted DIRECTORY: whether something is mounted exactly there; asks only mountinfo.
 is_mounted() { mounts_below "$1" | grep -qxF -- "$1"; }
+
+not_mounted() { ! is_mounted "${1:-$MNT}"; }
 
 # mounts_below DIRECTORY: the mountpoints there and below, the last mounted first.
 mounts_below() {

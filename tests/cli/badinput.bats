@@ -291,16 +291,10 @@ fills_and_recovers() {
 }
 
 @test "EIO, ENOSPC, EDQUOT, EROFS and ESTALE of the backing reach the program as they are" {
-	need_tool python3 cc
-	local shim=$BATS_TEST_TMPDIR/failshim.so rules=$BATS_TEST_TMPDIR/rules sanitizer
-	cc -shared -fPIC -O1 -D_GNU_SOURCE -o "$shim" "$ZCFS_SRC/tests/tools/failshim.c"
-	: >"$rules"
-	# A sanitizer's runtime has to come first.
-	sanitizer=$(ldd "$ZCFS_BUILD/fs/zcfsd" | sed -n 's/.*=> \(.*lib[at]san[^ ]*\) .*/\1/p')
-	ZCFS_FAIL=$rules LD_PRELOAD=${sanitizer:+$sanitizer:}$shim "$ZCFS_BUILD/cli/zcfs" mount \
-		-o 'rule=*.splice:splice,rule=*.copy:copy,rule=*.direct:direct' "$BACKING" "$MNT" 3>&-
+	need_tool python3
+	with_shim mount_zcfs 'rule=*.splice:splice,rule=*.copy:copy,rule=*.direct:direct'
 	# shellcheck disable=SC2086 # a list
-	python3 "$ZCFS_SRC/tests/tools/errnos.py" "$rules" "$MNT" ${ZCFS_PATHS:-splice copy direct}
+	python3 "$ZCFS_SRC/tests/tools/errnos.py" "$RULES" "$MNT" ${ZCFS_PATHS:-splice copy direct}
 	[ "$(daemons | wc -l)" -eq 1 ]
 	[ "$(<"$MNT/file")" = hello ]
 	zcfs umount "$MNT"

@@ -6,8 +6,6 @@ setup() {
 	prepare_file
 }
 
-serves() { [[ $(<"$MNT/file") == hello ]]; }
-
 options_of() { grep -F " $1 fuse.zcfs " /proc/mounts | cut -d ' ' -f 4; }
 
 @test "help shows every option with its default" {

@@ -13,16 +13,6 @@ teardown() {
 	cleanup_zcfs "$BATS_TEST_TMPDIR"
 }
 
-serves() { [[ $(<"$MNT/file") == hello ]]; }
-
-# mount_foreground [OPTIONS]: sets pid; the signals are as a shell's background job has them, SIGINT ignored.
-mount_foreground() {
-	"$ZCFS_BUILD/cli/zcfs" mount -f ${1:+-o "$1"} "$BACKING" "$MNT" 3>&- &
-	pid=$!
-	wait_until is_mounted "$MNT"
-	wait_until serves
-}
-
 # hold NAME WORD: a program with the file open and mapped, and a dirty page that says WORD at 4096.
 hold() {
 	truncate -s 8192 "$BACKING/$1"
@@ -45,8 +35,6 @@ release() {
 }
 
 page_says() { dd if="$BACKING/$1" bs=1 skip=4096 count="${#2}" status=none | cmp - <(printf %s "$2"); }
-
-not_mounted() { ! is_mounted "${1:-$MNT}"; }
 
 @test "SIGTERM and SIGINT write out dirty mapped pages, although the file is open, and end with 0" {
 	need_tool python3
@@ -347,6 +335,41 @@ not_mounted() { ! is_mounted "${1:-$MNT}"; }
 	wait "$load"
 	zcfs umount "$MNT"
 	[ "$(stat -c %s "$BACKING/shared")" -eq 8388608 ]
+}
+
+@test "no worker can start: one line and status 1 instead of a mount that hangs" {
+	local how status
+	echo 'unshare 1' >"$BATS_TEST_TMPDIR/rules"
+	for how in mount 'mount -f'; do
+		status=0
+		# shellcheck disable=SC2086 # words
+		with_shim timeout -s KILL 20 "$ZCFS_BUILD/cli/zcfs" $how "$BACKING" "$MNT" >"$BATS_TEST_TMPDIR/said" 2>&1 3>&- ||
+			status=$?
+		[ "$status" -eq 1 ]
+		[ "$(<"$BATS_TEST_TMPDIR/said")" = \
+			"zcfs: $MNT was mounted, but no worker thread can start: Operation not permitted" ]
+		wait_until no_daemons
+		not_mounted
+	done
+	mount_zcfs
+	serves
+}
+
+@test "no further worker can start: those there are serve everybody" {
+	local i threads programs=()
+	with_shim mount_zcfs
+	echo 'unshare 1' >"$RULES"
+	count_threads() { find "/proc/$(daemons)/task" -mindepth 1 -maxdepth 1 | wc -l; }
+	threads=$(count_threads)
+	for i in {1..8}; do
+		(for n in {1..50}; do echo "$n" >"$MNT/new$i" && [[ $(<"$MNT/new$i") == "$n" ]] || exit; done) 3>&- &
+		programs+=($!)
+	done
+	for i in "${programs[@]}"; do wait "$i"; done
+	has_no_more() { [ "$(count_threads)" -le "$threads" ]; }
+	wait_until has_no_more
+	zcfs umount "$MNT"
+	[ "$(cat "$BACKING"/new* | sort -u)" = 50 ]
 }
 
 @test "mount(8) and fstab take names with spaces and give umount(8) what it needs" {

@@ -203,3 +203,54 @@ no_cache() {
 		'setfl A direct' '!EINVAL w A 1 77 3' 'r A 64K 64K 0'
 	expect "$MNT/f" read.direct_bytes=131072 read.splice_bytes=65535 write.copy_bytes=77 dio.misaligned=1
 }
+
+# Before the file is opened: times too fresh are not trusted (RACY_NS, node/mode.c).
+is_old() { (($(date +%s%N) - $(date -r "$BACKING/f" +%s%N) > 60000000)); }
+
+@test "an O_DIRECT open leaves a buffered reader's cache alone, unless the backing changed" {
+	mount_zcfs
+	zeros "$BACKING/f" 1M
+	wait_until is_old
+	watch_cache
+	dd of=/dev/null bs=1M status=none <&8
+	expect_that "$(cached 8)" == 256
+	tool fileio "open A $MNT/f rdonly,direct" 'r A 0 4K 0' 'close A' "open B $MNT/f rdwr,direct" "open C $MNT/f wronly,direct"
+	expect_that "$(cached 8)" == 256
+	tool fileio "open A $BACKING/f rdwr" 'w A 4K 1 2'
+	wait_until is_old
+	tool fileio "open A $MNT/f rdonly,direct"
+	expect_that "$(cached 8)" == 0
+}
+
+# For each write of data to the backing file, what was synced before the worker turned to /dev/fuse again, to answer.
+synced() {
+	cat "$BATS_TEST_TMPDIR"/trace/t.* | awk -v file="<$BACKING/f>" '
+		/^(pwrite|splice)/ && index($0, file) { said = "none"; is_open = 1; next }
+		/^f(data)?sync\(/ && index($0, file) && is_open { sub(/\(.*/, ""); said = $0 }
+		index($0, "</dev/fuse>") && is_open { print said; is_open = 0 }' | paste -sd ' '
+}
+
+sync_steps=('w A 0 256K 1' 'w A 0 4K 2 dsync' 'w A 4K 256K 3 dsync' 'w A 8K 256K 4 sync')
+
+@test "a write with RWF_DSYNC or RWF_SYNC is answered once it is synced, without them nothing is" {
+	local path cache how
+	for path in ${ZCFS_PATHS:-splice copy direct}; do
+		for cache in kernel none; do
+			for how in rdwr rdwr,direct rdwr,dsync rdwr,sync; do
+				rm -f "$BACKING/f"
+				mount_zcfs "path=$path,cache=$cache,threads=1"
+				zeros "$BACKING/f" 1M
+				trace_daemon
+				tool fileio "open A $MNT/f $how" "${sync_steps[@]}"
+				end_trace
+				umount_zcfs
+				case $how in
+				# Its backing descriptor syncs each write.
+				*dsync) grep -q "^openat(.*O_DSYNC.*<$BACKING/f>" "$BATS_TEST_TMPDIR"/trace/t.* && [[ $(synced) == 'none none none fsync' ]] ;;
+				*sync) grep -q "^openat(.*O_SYNC.*<$BACKING/f>" "$BATS_TEST_TMPDIR"/trace/t.* && [[ $(synced) == 'none none none none' ]] ;;
+				*) [[ $(synced) == 'none fdatasync fdatasync fsync' ]] ;;
+				esac || fail_with "path=$path,cache=$cache $how: $(synced)"
+			done
+		done
+	done
+}

@@ -1,12 +1,19 @@
 /*
  * A backing that fails: preloaded into zcfsd, it makes the calls named in the file $ZCFS_FAIL return an error. The file
- * holds lines of `CALL NUMBER`, CALL being one of read write fsync open mkdir unlink and NUMBER an errno; no file or an
- * empty one: nothing fails. It is read again at each call. Calls on anything but regular files (pipes, /dev/fuse) are
- * never touched. Thread rule: no state, any thread.
+ * holds lines of `CALL NUMBER`, NUMBER being an errno and CALL one of
+ *
+ *   read write fsync open mkdir unlink   also by splice(2); reads, writes and syncs of regular files only
+ *   splice                               splice(2) from or to a regular file, but no other call
+ *   receive answer                       splice(2) from or to a device, which is /dev/fuse
+ *   unshare                              without it no worker thread starts
+ *
+ * and of `crumb NUMBER`: splice(2) from a regular file moves so many bytes at most. No file or an empty one: nothing
+ * fails. It is read again at each call. Pipes among themselves are never touched. Thread rule: no state, any thread.
  */
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -45,13 +52,18 @@ static bool fails(const char *call)
 	return number != 0;
 }
 
-static bool is_regular(int fd)
+static mode_t type_of(int fd)
 {
 	struct stat st;
 	int saved = errno;
-	bool is = fstat(fd, &st) == 0 && S_ISREG(st.st_mode);
+	mode_t type = fstat(fd, &st) == 0 ? st.st_mode & S_IFMT : 0;
 	errno = saved;
-	return is;
+	return type;
+}
+
+static bool is_regular(int fd)
+{
+	return type_of(fd) == S_IFREG;
 }
 
 /* The function that this one hides. */
@@ -79,13 +91,23 @@ SHIM("write", is_regular(fd), ssize_t, pwritev2,
      (int fd, const struct iovec *v, int c, off_t o, int f), (fd, v, c, o, f))
 SHIM("write", is_regular(fd), ssize_t, pwritev64v2,
      (int fd, const struct iovec *v, int c, off64_t o, int f), (fd, v, c, o, f))
-SHIM(is_regular(in) ? "read" : "write", is_regular(in) || is_regular(out), ssize_t, splice,
-     (int in, off64_t *oi, int out, off64_t *oo, size_t n, unsigned f), (in, oi, out, oo, n, f))
 SHIM("fsync", is_regular(fd), int, fsync, (int fd), (fd))
 SHIM("fsync", is_regular(fd), int, fdatasync, (int fd), (fd))
 SHIM("mkdir", true, int, mkdirat, (int fd, const char *p, mode_t m), (fd, p, m))
 SHIM("unlink", true, int, unlinkat, (int fd, const char *p, int f), (fd, p, f))
+SHIM("unshare", true, int, unshare, (int f), (f))
 /* clang-format on */
+
+SHOWN ssize_t splice(int in, off64_t *off_in, int out, off64_t *off_out, size_t len, unsigned flags)
+{
+	bool is_read = is_regular(in), is_write = is_regular(out);
+	if ((is_read || is_write) && (fails(is_read ? "read" : "write") || fails("splice")))
+		return -1;
+	if ((type_of(in) == S_IFCHR && fails("receive")) || (type_of(out) == S_IFCHR && fails("answer")))
+		return -1;
+	size_t crumb = is_read ? (size_t)rule_for("crumb") : 0;
+	return NEXT(splice)(in, off_in, out, off_out, crumb > 0 && crumb < len ? crumb : len, flags);
+}
 
 /* Opening for use only: O_PATH is how names are looked up. */
 static int open_shim(__typeof__(&openat) next, int fd, const char *path, int flags, mode_t mode)

@@ -6,9 +6,11 @@
  *
  *   open A PATH FLAGS,...     close A        setfl A FLAGS,... (or 0)
  *   w A OFF LEN SEED          pwrite of the pattern (pattern.h); SEED 0: zeros
+ *   w A OFF LEN SEED HOW      the same by pwritev2 with RWF_SYNC or RWF_DSYNC, HOW being sync or dsync
  *   wv A OFF LEN SEED         the same in one pwritev of odd pieces          a A OFF LEN SEED   write(2), meant for OFF
  *   r A OFF LEN SEED          pread, must be all there and the pattern       until A OFF LEN SEED   r, tried for 10 s
- *   eof A OFF                 pread there gives nothing                      size A N
+ *   r A OFF LEN SEED N        the same where the file ends N bytes on        eof A OFF              pread there gives nothing
+ *   size A N
  *   map A LEN shared|private  ms A OFF LEN SEED: store    mr A OFF LEN SEED: check    msync A    unmap A
  *   trunc A N   fsync A   fdatasync A   data A OFF WANT   hole A OFF WANT (lseek)
  *   falloc A keep|punch|zero|collapse|insert|plain OFF LEN       cfr A OFF B OFF LEN (copy_file_range)
@@ -106,6 +108,12 @@ static ssize_t write_pieces(int fd, unsigned char *mem, size_t len, uint64_t off
 	return pwritev(fd, iov, count, (off_t)off);
 }
 
+static ssize_t write_synced(int fd, unsigned char *mem, size_t len, uint64_t off)
+{
+	struct iovec iov = {.iov_base = mem, .iov_len = len};
+	return pwritev2(fd, &iov, 1, (off_t)off, strcmp(word[5], "dsync") == 0 ? RWF_DSYNC : RWF_SYNC);
+}
+
 static int do_write(void)
 {
 	size_t len = number(3);
@@ -113,6 +121,7 @@ static int do_write(void)
 	pattern_fill(mem, len, number(2), number(4));
 	ssize_t n = word[0][0] == 'a'   ? write(file(1)->fd, mem, len)
 		    : word[0][1] == 'v' ? write_pieces(file(1)->fd, mem, len, number(2))
+		    : word[5][0]        ? write_synced(file(1)->fd, mem, len, number(2))
 					: pwrite(file(1)->fd, mem, len, (off_t)number(2));
 	int rc = wrong_amount(n, len);
 	free(mem);
@@ -122,10 +131,11 @@ static int do_write(void)
 static int do_read(void)
 {
 	size_t len = number(3);
+	size_t wanted = word[5][0] ? number(5) : len;
 	unsigned char *mem = aligned_memory(len);
-	int rc = wrong_amount(pread(file(1)->fd, mem, len, (off_t)number(2)), len);
+	int rc = wrong_amount(pread(file(1)->fd, mem, len, (off_t)number(2)), wanted);
 	if (rc == 0)
-		rc = compare(mem, len, number(2), number(4));
+		rc = compare(mem, wanted, number(2), number(4));
 	free(mem);
 	return rc;
 }
