@@ -91,24 +91,29 @@ static bool is_zcfs_mounted(const char *path)
 /* The absolute path of a directory that may not answer: of all but its last name. */
 static bool resolve_parent(const char *path, char resolved[PATH_MAX])
 {
-	char AUTO_FREE *copy = strdup(path);
-	char *end = copy ? copy + strlen(copy) : NULL;
-	while (end && end > copy + 1 && end[-1] == '/')
-		*--end = 0;
-	char *slash = copy ? strrchr(copy, '/') : NULL;
-	const char *name = slash ? slash + 1 : copy;
-	if (!copy || !*name || strcmp(name, ".") == 0 || strcmp(name, "..") == 0)
+	char copy[PATH_MAX];
+	size_t len = strlen(path);
+	while (len > 1 && path[len - 1] == '/')
+		len--;
+	if (len >= sizeof(copy))
 		return false;
-	char name_kept[NAME_MAX + 1];
-	if (snprintf(name_kept, sizeof(name_kept), "%s", name) >= (int)sizeof(name_kept))
+	memcpy(copy, path, len);
+	copy[len] = 0;
+	char *slash = strrchr(copy, '/');
+	/* a place in `path`, for the copy is cut here */
+	const char *name = path + (slash ? slash + 1 - copy : 0);
+	size_t name_len = len - (size_t)(name - path);
+	if (name_len == 0 || strcmp(copy + (name - path), ".") == 0 ||
+	    strcmp(copy + (name - path), "..") == 0)
 		return false;
 	if (slash)
 		slash[slash == copy] = 0;
 	if (!realpath(slash ? copy : ".", resolved))
 		return false;
-	size_t len = strlen(resolved);
-	int n = snprintf(resolved + len, PATH_MAX - len, "%s%s", len > 1 ? "/" : "", name_kept);
-	return n >= 0 && (size_t)n < PATH_MAX - len;
+	size_t dir_len = strlen(resolved);
+	int n = snprintf(resolved + dir_len, PATH_MAX - dir_len, "%s%.*s", dir_len > 1 ? "/" : "",
+			 (int)name_len, name);
+	return n >= 0 && (size_t)n < PATH_MAX - dir_len;
 }
 
 bool preflight_is_dead(const char *mountpoint, char resolved[PATH_MAX])

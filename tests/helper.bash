@@ -134,21 +134,27 @@ daemons() {
 
 no_daemons() { [[ -z $(daemons "$@") ]]; }
 
-# cleanup_zcfs [DIRECTORY]: ends what the test mounted there, gently first, then by force.
-cleanup_zcfs() {
-	local dir=${1:-$BATS_TEST_TMPDIR} target pid
-	cd / || return
-	while IFS= read -r target; do
-		timeout 30 "$ZCFS_BUILD/cli/zcfs" umount "$target" 2>/dev/null 3>&- && continue
-		timeout 30 umount "$target" 2>/dev/null && continue
-		umount -f "$target" 2>/dev/null && continue # FUSE: aborts the connection
-		fusermount3 -uz "$target" 2>/dev/null || umount -l "$target"
-	done < <(mounts_below "$dir")
-	WAIT_S=5 wait_until no_daemons "$dir" 2>/dev/null && return
-	for pid in $(daemons "$dir"); do
+kill_daemons() {
+	local pid
+	for pid in $(daemons "$1"); do
 		kill -KILL "$pid" 2>/dev/null
 	done
 	return 0
+}
+
+# cleanup_zcfs [DIRECTORY]: ends what the test mounted there, gently first, then by force. What a daemon does not answer cannot
+# be killed before it: by SIGKILL timeout(1) leaves it alone, by any other signal it would wait for it.
+cleanup_zcfs() {
+	local dir=${1:-$BATS_TEST_TMPDIR} target
+	cd / || return
+	while IFS= read -r target; do
+		timeout -s KILL 30 "$ZCFS_BUILD/cli/zcfs" umount "$target" 2>/dev/null 3>&- && continue
+		timeout -s KILL 30 umount "$target" 2>/dev/null && continue
+		kill_daemons "$dir" # which aborts their connections
+		umount -f "$target" 2>/dev/null && continue
+		fusermount3 -uz "$target" 2>/dev/null || umount -l "$target"
+	done < <(mounts_below "$dir")
+	WAIT_S=5 wait_until no_daemons "$dir" 2>/dev/null || kill_daemons "$dir"
 }
 
 # Removes what as_user made.

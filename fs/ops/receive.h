@@ -39,9 +39,9 @@ static inline unsigned char *receive_head(struct worker *w)
 }
 
 /* Waits for the next request, whose system calls so far are worker->syscalls then. Any worker. */
-struct received receive(struct receiver *r, struct worker *w);
+struct received receive(struct receiver *from, struct worker *w);
 
 /* Tells what the request turned out to be, for the choice of the next ones' way. */
-void receive_learn(struct receiver *r, bool is_large_write);
+void receive_learn(struct receiver *from, bool is_large_write);
 
 #endif

@@ -63,15 +63,6 @@ as_user_after() {
 	left_nothing
 }
 
-@test "a mountpoint whose daemon died is refused with what to do" {
-	zcfs mount "$BACKING" "$MNT"
-	kill -KILL "$(daemons)"
-	wait_until no_daemons
-	fails_with 2 '*zcfs umount*' zcfs mount "$BACKING" "$MNT"
-	zcfs umount "$MNT"
-	left_nothing
-}
-
 @test "a mountpoint inside the backing is refused, however it is spelled" {
 	mkdir -p "$BACKING/in/side"
 	ln -s backing/in "$BATS_TEST_TMPDIR/link"
