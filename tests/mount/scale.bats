@@ -48,7 +48,7 @@ limited_mount() { (ulimit -Sn "$1" && ulimit -Hn "$2" && mount_zcfs); }
 	make_backing
 	limited_mount 256 256
 	run -1 bash -c "ulimit -Sn 6000; '$ZCFS_TOOLS/fsop' openmany '$MNT' 1000"
-	[[ $output == *'Too many open files'* || $output == *EMFILE* || $output == *ENFILE* ]]
+	[[ $output == *'Too many open files'* || $output == *EMFILE* || $output == *ENFILE* ]] || fail_with "it said: $output"
 	echo fine >"$MNT/fine"
 	[ "$(cat "$MNT/fine")" = fine ]
 	[ "$(cat "$BACKING/fine")" = fine ]
