@@ -18,6 +18,7 @@
 #include "ops/receive.h"
 
 #define IDLE_KEPT      4 /* workers that wait in read(2); more are parked */
+#define N_THREADS      512
 #define KICK_SIGNAL    SIGUSR2 /* interrupts a worker's read(2) */
 #define KICK_EVERY_NS  (5L * 1000 * 1000)
 #define DRAIN_QUIET_NS (50L * 1000 * 1000)
@@ -39,7 +40,7 @@ struct session {
 	pthread_cond_t settled;
 	unsigned ready; /* workers that could serve, ever */
 	int refused; /* why the last one that could not, could not: -errno */
-	pthread_t thread[256];
+	pthread_t thread[N_THREADS]; /* twice the most of threads=, as some may not get the memory to start */
 };
 
 static _Thread_local struct worker *current_worker;
@@ -105,7 +106,8 @@ static void call_another(struct session *s)
 	if (s->parked > s->wanted) {
 		s->wanted++;
 		pthread_cond_signal(&s->unparked);
-	} else if (s->started < s->limit && !atomic_load(&s->is_ending)) {
+	} else if (s->started - s->finished < s->limit && s->started < N_THREADS &&
+		   !atomic_load(&s->is_ending)) {
 		(void)spawn_locked(s); /* refused: those there are serve on */
 	}
 	mutex_unlock(&s->mutex);
@@ -225,8 +227,6 @@ int session_new(struct fs *fs, struct fuse_session *se, struct session **out)
 			      .se = se,
 			      .receiver = {.dev_fd = fuse_session_fd(se)},
 			      .limit = fs->opt.threads};
-	if (s->limit > sizeof(s->thread) / sizeof(s->thread[0]))
-		s->limit = sizeof(s->thread) / sizeof(s->thread[0]);
 	s->main_thread = pthread_self();
 	mutex_init(&s->mutex);
 	pthread_cond_init(&s->unparked, NULL);
