@@ -3,12 +3,13 @@
  * reports a failure to log: there is no one left to tell. A line is composed in full and written
  * by one write(2), so that lines of several threads do not mix. Control characters (a file may be
  * called anything) become '?', so that a line stays one line. Keeps errno. The one mutable state
- * is is_syslog: written before threads start, read-only afterwards.
+ * is is_syslog: set once, by the main thread when workers may already have something to say.
  */
 #include "base/log.h"
 
 #include <errno.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
@@ -16,7 +17,7 @@
 
 #define LOG_LINE_BYTES 2048
 
-static bool is_syslog;
+static atomic_bool is_syslog;
 
 static const char *level_prefix(int level)
 {
@@ -60,8 +61,10 @@ void log_msg(int level, const char *fmt, ...)
 	int saved = errno;
 	int head = 0;
 	va_list args;
+	/* acquire: pairs with the release that comes after openlog() */
+	bool to_syslog = atomic_load_explicit(&is_syslog, memory_order_acquire);
 
-	if (!is_syslog)
+	if (!to_syslog)
 		head = snprintf(line, sizeof(line), "zcfs: %s", level_prefix(level));
 	if (head < 0)
 		head = 0;
@@ -74,7 +77,7 @@ void log_msg(int level, const char *fmt, ...)
 		bool is_cut = (size_t)body >= room;
 		size_t len = (size_t)head + (is_cut ? room - 1 : (size_t)body);
 		tidy_line(line, len, is_cut);
-		if (is_syslog) {
+		if (to_syslog) {
 			line[len] = '\0';
 			syslog(level, "%s", line);
 		} else {
@@ -88,5 +91,5 @@ void log_msg(int level, const char *fmt, ...)
 void log_to_syslog(void)
 {
 	openlog("zcfs", LOG_PID, LOG_DAEMON);
-	is_syslog = true;
+	atomic_store_explicit(&is_syslog, true, memory_order_release);
 }

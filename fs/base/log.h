@@ -18,7 +18,7 @@ void log_msg(int level, const char *fmt, ...) __attribute__((format(printf, 2, 3
 #define log_warn(...) log_msg(LOG_WARNING, __VA_ARGS__)
 #define log_info(...) log_msg(LOG_INFO, __VA_ARGS__)
 
-/* From now on lines go to syslog instead of stderr. Called once, before threads start. */
+/* From now on lines go to syslog instead of stderr. Called once; other threads may log meanwhile. */
 void log_to_syslog(void);
 
 #endif

@@ -11,6 +11,7 @@ teardown() {
 	exec 8>&- 9>&-
 	release
 	cleanup_zcfs "$BATS_TEST_TMPDIR"
+	no_findings
 }
 
 # hold NAME WORD: a program with the file open and mapped, and a dirty page that says WORD at 4096.

@@ -327,5 +327,5 @@ static void check_space(void *arg)
 TEST(the_right_to_roots_space_goes_with_the_caller)
 {
 	if (!child_run(false, check_space, NULL))
-		SKIP("no user namespaces here");
+		SKIP("no user namespace to be had (never with the threads of TSan)");
 }
