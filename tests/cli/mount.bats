@@ -191,3 +191,10 @@ options_of() { grep -F " $1 fuse.zcfs " /proc/mounts | cut -d ' ' -f 4; }
 	fails_with 1 'zcfs mount: the daemon zcfsd is neither*' env PATH=/nonexistent \
 		"$BATS_TEST_TMPDIR/lone/zcfs" mount "$BACKING" "$MNT"
 }
+
+@test "quickstart begins where nothing is built yet" {
+	mkdir "$BATS_TEST_TMPDIR/clone"
+	cp -r "$ZCFS_SRC/packaging" "$BATS_TEST_TMPDIR/clone/"
+	run "$BATS_TEST_TMPDIR/clone/packaging/quickstart" --help
+	[[ $status == 0 && $output == 'usage: packaging/quickstart '* ]]
+}
