@@ -76,9 +76,14 @@ static inline bool backing_reuse_inode(const struct backing *b, const char *name
 	do {
 		clock_gettime(CLOCK_REALTIME_COARSE, &now);
 	} while (now.tv_sec == before.tv_sec && now.tv_nsec == before.tv_nsec);
-	for (int n_tries = 0; n_tries < 64; n_tries++)
+	/* Another program may have taken the number for a while: most files that tests run beside make are short-lived. */
+	const struct timespec pause = {.tv_nsec = 10L * 1000 * 1000};
+	for (int n_tries = 0; n_tries < 500; n_tries++) {
 		if (unlinkat(b->fd, name, 0) == 0 && backing_file(b, name, "new") == ino)
 			return true;
+		if (n_tries >= 64)
+			nanosleep(&pause, NULL);
+	}
 	return false;
 }
 
