@@ -16,8 +16,8 @@
 extern uint64_t clock_scale;
 
 /*
- * Finds out which clock there is and its rate; takes 2 ms. What the kernel thinks of the counter later is not asked again. Once, before other threads exist and before any clock_ticks(); without
- * it the clock is CLOCK_MONOTONIC.
+ * Finds out which clock there is and its rate; takes 2 ms. What the kernel thinks of the counter later is not asked again. Once,
+ * before other threads exist and before any clock_ticks(); without it the clock is CLOCK_MONOTONIC.
  */
 void clock_calibrate(void);
 
