@@ -4,17 +4,14 @@
 #include "preflight.h"
 
 #include <fcntl.h>
-#include <spawn.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
-#include <sys/wait.h>
 #include <sys/xattr.h>
 
+#include "base/run.h"
 #include "wire.h"
-
-extern char **environ;
 
 #define FUSE_CONF "/etc/fuse.conf"
 
@@ -191,17 +188,7 @@ static bool may_users_allow_other(void)
 static bool can_watch_mounts(void)
 {
 	static const char *const argv[] = {"fusermount3", "--auto-unmount", "--version", NULL};
-	posix_spawn_file_actions_t quiet;
-	pid_t pid;
-	int status = -1;
-	posix_spawn_file_actions_init(&quiet);
-	posix_spawn_file_actions_addopen(&quiet, 1, "/dev/null", O_WRONLY, 0);
-	posix_spawn_file_actions_adddup2(&quiet, 1, 2);
-	int err = posix_spawnp(&pid, argv[0], &quiet, NULL, (char *const *)(uintptr_t)argv, environ);
-	posix_spawn_file_actions_destroy(&quiet);
-	while (err == 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR)
-		;
-	return err == 0 && WIFEXITED(status) && WEXITSTATUS(status) == 0;
+	return run_silently(argv) == 0;
 }
 
 static int preflight_root(const struct options *opt, char *err, size_t err_bytes)

@@ -5,7 +5,6 @@
 #include "ops/mount.h"
 
 #include <fcntl.h>
-#include <spawn.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -13,12 +12,10 @@
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
-#include <sys/wait.h>
 
 #include "base/log.h"
+#include "base/run.h"
 #include "ops/ops.h"
-
-extern char **environ;
 
 /* The last thing libfuse said; main thread only, while mounting. */
 static _Thread_local char said[256];
@@ -143,13 +140,8 @@ int mount_settle(struct fs *fs, const char *mountpoint, dev_t *dev)
 static int fusermount(const char *mountpoint, bool is_lazy)
 {
 	const char *argv[] = {"fusermount3", is_lazy ? "-uqz" : "-uq", "--", mountpoint, NULL};
-	pid_t pid;
-	int status = 0;
-	if (posix_spawnp(&pid, argv[0], NULL, NULL, (char *const *)(uintptr_t)argv, environ) != 0)
-		return -ENOENT;
-	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
-		;
-	return WIFEXITED(status) && WEXITSTATUS(status) == 0 ? 0 : -EBUSY;
+	int status = run_silently(argv);
+	return status > 0 ? -EBUSY : status;
 }
 
 static int unmount(const char *mountpoint, bool is_lazy)

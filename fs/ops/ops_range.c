@@ -14,10 +14,10 @@
 #include "ops/ops_dir.h"
 
 /*
- * The kernel's request does not say whether the caller has CAP_FSETID; whoever is not root is taken
+ * With the caller's rights from here on. The kernel's request does not say whether the caller has CAP_FSETID; whoever is not root is taken
  * not to have it, so that the backing clears set-id bits of what they change.
  */
-static void clear_setid_for(fuse_req_t req)
+static void serve_writer(fuse_req_t req)
 {
 	ops_serve_caller(req);
 	cred_set_fsetid(&ops_worker()->cred, fuse_req_ctx(req)->uid == 0);
@@ -29,7 +29,7 @@ void ops_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t off, off_t le
 	int fd = handle_any_fd(ops_handle(fi));
 
 	(void)ino;
-	clear_setid_for(req);
+	serve_writer(req);
 	ops_reply_err(req, fallocate(fd, mode, off, len) < 0 ? -errno : 0);
 }
 
@@ -71,7 +71,7 @@ void ops_copy_file_range(fuse_req_t req, fuse_ino_t ino_in, off_t off_in,
 	struct ledger *ledger = node_ledger(fs->nodes, ops_node(fs, ino_out));
 
 	(void)ino_in;
-	clear_setid_for(req);
+	serve_writer(req);
 	ssize_t copied = copy_range(ops_handle(fi_in), off_in, ops_handle(fi_out), off_out, len,
 				    (unsigned int)flags);
 	if (ledger) {
@@ -128,7 +128,6 @@ void ops_ioctl(fuse_req_t req, fuse_ino_t ino, unsigned int cmd, void *arg, stru
 		long word;
 	} value;
 
-	ops_serve_caller(req);
 	(void)arg;
 	if (!row || flags & FUSE_IOCTL_UNRESTRICTED || n->type != (is_dir ? S_IFDIR : S_IFREG)) {
 		ops_reply_err(req, -ENOTTY);
@@ -142,6 +141,7 @@ void ops_ioctl(fuse_req_t req, fuse_ino_t ino, unsigned int cmd, void *arg, stru
 	if (row->in_bytes)
 		memcpy(&value, in_buf, row->in_bytes);
 	int fd = is_dir ? ops_dir_fd(fi) : handle_any_fd(ops_handle(fi));
+	ops_serve_caller(req);
 	if (ioctl(fd, row->backing_cmd, &value) < 0) {
 		ops_reply_err(req, -errno);
 	} else {
