@@ -15,6 +15,7 @@
 #include "stats/ledger.h"
 
 struct session; /* ops/session.h: the request loop */
+struct watch; /* ops/watch.h: relief from a backing that hangs */
 struct notifier; /* ops/notify.h: cache invalidation outside the workers */
 
 struct fs {
@@ -26,6 +27,7 @@ struct fs {
 	struct opens opens; /* what the kernel has not released */
 	struct session *session; /* set before the first request */
 	struct notifier *notifier;
+	struct watch *watch; /* set before the first request */
 	bool is_privileged; /* acts as the caller (root), rather than as the one user who mounted */
 	bool is_flush_needed; /* the backing reports errors at close (network filesystems): FLUSH is forwarded */
 	uint64_t max_io_bytes; /* largest READ and WRITE: opt.max_io_bytes, less where pipes cannot grow */

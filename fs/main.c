@@ -134,7 +134,10 @@ static int fs_open(struct fs *fs, size_t fd_budget)
 	fs->ledgers = ledger_table_new(fs->opt.ledger_files);
 	if (!fs->ledgers)
 		return -ENOMEM;
-	return node_table_new(fs->root_fd, fs->ledgers, fd_budget, &fs->nodes, &fs->root);
+	const struct node_limits limits = {.fd_budget = fd_budget,
+					   .is_one_mount = fs->opt.xdev,
+					   .is_export_any = fs->opt.nfs_export};
+	return node_table_new(fs->root_fd, fs->ledgers, &limits, &fs->nodes, &fs->root);
 }
 
 static void fs_close(struct fs *fs)

@@ -33,6 +33,8 @@ struct options {
 	uint64_t readahead_bytes; /* readahead=, 0..64M, a multiple of 4K */
 	bool list_stats; /* list_stats */
 	uint64_t ledger_files; /* ledger_files=, 1..16M */
+	bool xdev; /* xdev */
+	bool nfs_export; /* nfs_export */
 	bool is_read_only; /* ro */
 	bool allow_other; /* allow_other */
 	bool allow_root, auto_unmount; /* among `fuse` below */

@@ -16,22 +16,7 @@
 #include <string.h>
 #include <sys/sysmacros.h>
 
-#include "node/node_hash.h"
-
-enum {
-	RELIEF = 32, /* descriptors closed at once when the process has run out of them */
-	STATX_MASK = STATX_BASIC_STATS | STATX_BTIME | STATX_MNT_ID,
-};
-
-struct node_table {
-	struct node_hash hash;
-	/* the rest is immutable after node_table_new() */
-	struct fdcache *fds;
-	struct ledger_table *ledgers; /* borrowed */
-	struct node *root;
-	int proc_fd;
-	uint64_t mount_id; /* of the backing directory: STATX_MNT_ID, or its device */
-};
+#include "node/node_table.h"
 
 static struct node_key key_of(const struct statx *stx)
 {
@@ -54,17 +39,6 @@ static uint64_t mount_id_of(const struct statx *stx)
 	if (stx->stx_mask & STATX_MNT_ID)
 		return stx->stx_mnt_id;
 	return makedev(stx->stx_dev_major, stx->stx_dev_minor);
-}
-
-static int fd_statx(int fd, struct statx *stx)
-{
-	return statx(fd, "", AT_EMPTY_PATH, STATX_MASK, stx) < 0 ? -errno : 0;
-}
-
-/* err says that descriptors ran out, and some have been closed: worth another try. */
-static bool table_relieve(struct node_table *t, int err)
-{
-	return (err == -EMFILE || err == -ENFILE) && fdcache_shrink(t->fds, RELIEF) > 0;
 }
 
 /* A node that nobody else can see yet, with one lookup count; fd is taken. NULL: out of memory. */
@@ -113,6 +87,17 @@ static int node_intern(struct node_table *t, int fd, const struct statx *stx, st
 	return 0;
 }
 
+/* The node of an O_PATH descriptor, which is taken. */
+static int node_of_path_fd(struct node_table *t, int path_fd, struct node **out, struct statx *stx)
+{
+	int AUTO_FD fd = path_fd;
+	int rc = node_fd_statx(fd, stx);
+
+	if (rc == 0 && t->is_one_mount && mount_id_of(stx) != t->mount_id)
+		rc = -EXDEV;
+	return rc ? rc : node_intern(t, take_fd(&fd), stx, out);
+}
+
 static int name_check(const char *name)
 {
 	bool is_dots = strcmp(name, ".") == 0 || strcmp(name, "..") == 0;
@@ -140,28 +125,56 @@ int node_lookup(struct node_table *t, struct node *parent, const char *name, str
 	if (dir_fd < 0)
 		return dir_fd;
 	int AUTO_FD fd = open_child(dir_fd, name);
-	if (fd < 0 && table_relieve(t, fd))
+	if (fd < 0 && node_table_relieve(t, fd))
 		fd = open_child(dir_fd, name);
 	node_fd_put(t, parent);
 	if (fd < 0)
 		return fd;
-	rc = fd_statx(fd, stx);
-	if (rc)
-		return rc;
-	return node_intern(t, take_fd(&fd), stx, out);
+	return node_of_path_fd(t, take_fd(&fd), out, stx);
 }
 
 int node_from_fd(struct node_table *t, int fd, struct node **out, struct statx *stx)
 {
 	/* A plain dup() would keep the file open for writing as long as the node lives: ETXTBSY. */
-	int AUTO_FD path_fd = node_reopen(t, fd, O_PATH);
+	int path_fd = node_reopen(t, fd, O_PATH);
 
-	if (path_fd < 0)
-		return path_fd;
-	int rc = fd_statx(path_fd, stx);
-	if (rc)
-		return rc;
-	return node_intern(t, take_fd(&path_fd), stx, out);
+	return path_fd < 0 ? path_fd : node_of_path_fd(t, path_fd, out, stx);
+}
+
+struct node *node_by_id(struct node_table *t, uint64_t id)
+{
+	if (id & NODE_ID_ADDRESS)
+		return (struct node *)(uintptr_t)(id & ~NODE_ID_ADDRESS);
+	return id == NODE_ID_ROOT ? t->root : node_hash_by_id(&t->hash, t->export.root_dev, id);
+}
+
+int node_revive(struct node_table *t, uint64_t id, struct node **out, struct statx *stx)
+{
+	int fd = -ESTALE;
+
+	if (id == NODE_ID_ROOT)
+		return node_from_fd(t, t->export.root_fd, out, stx);
+	if (id && !(id & NODE_ID_ADDRESS)) /* an address says nothing once the node may be gone */
+		fd = export_open(&t->export, id);
+	if (fd < 0)
+		return fd;
+	int rc = node_of_path_fd(t, fd, out, stx);
+	if (rc == 0 && (*out)->id != id) {
+		node_forget(t, *out, 1);
+		rc = -ESTALE;
+	}
+	return rc;
+}
+
+int node_parent(struct node_table *t, struct node *dir, struct node **out, struct statx *stx)
+{
+	int fd = node_fd_get(t, dir);
+
+	if (fd < 0)
+		return fd;
+	int up = S_ISDIR(dir->type) ? export_parent(&t->export, fd) : -ESTALE;
+	node_fd_put(t, dir);
+	return up < 0 ? up : node_of_path_fd(t, up, out, stx);
 }
 
 static bool is_deleted(struct node_table *t, struct node *n)
@@ -171,7 +184,7 @@ static bool is_deleted(struct node_table *t, struct node *n)
 
 	if (fd < 0)
 		return n->is_stale;
-	int rc = fd_statx(fd, &stx);
+	int rc = node_fd_statx(fd, &stx);
 	return rc == -ESTALE || (rc == 0 && stx.stx_nlink == 0);
 }
 
@@ -234,81 +247,8 @@ void node_settle_unlinked(struct node_table *t, struct node *n)
 	struct statx stx;
 	int fd = fdcache_kept_fd(t->fds, &n->fd);
 
-	if (fd >= 0 && fd_statx(fd, &stx) == 0 && stx.stx_nlink > 0)
+	if (fd >= 0 && node_fd_statx(fd, &stx) == 0 && stx.stx_nlink > 0)
 		fdcache_unkeep(t->fds, &n->fd);
-}
-
-int node_fd_get(struct node_table *t, struct node *n)
-{
-	return fdcache_get(t->fds, &n->fd);
-}
-
-void node_fd_put(struct node_table *t, struct node *n)
-{
-	fdcache_put(t->fds, &n->fd);
-}
-
-static int proc_open(int proc_fd, int fd, int flags)
-{
-	char name[sizeof("-2147483648")];
-
-	snprintf(name, sizeof(name), "%d", fd);
-	int opened = openat(proc_fd, name, flags, 0);
-	return opened < 0 ? -errno : opened;
-}
-
-int node_reopen(struct node_table *t, int fd, int flags)
-{
-	int wanted = (flags & ~(O_CREAT | O_EXCL | O_NOFOLLOW)) | O_CLOEXEC | O_NOCTTY;
-	int opened = proc_open(t->proc_fd, fd, wanted);
-
-	if (opened < 0 && table_relieve(t, opened))
-		opened = proc_open(t->proc_fd, fd, wanted);
-	return opened;
-}
-
-int node_open(struct node_table *t, struct node *n, int flags)
-{
-	if (!(flags & O_PATH) && !S_ISREG(n->type) && !S_ISDIR(n->type))
-		return S_ISLNK(n->type) ? -ELOOP : -ENXIO;
-	int fd = node_fd_get(t, n);
-	if (fd < 0)
-		return fd;
-	int opened = node_reopen(t, fd, flags);
-	node_fd_put(t, n);
-	return opened;
-}
-
-int node_proc_fd(const struct node_table *t)
-{
-	return t->proc_fd;
-}
-
-int node_statx(struct node_table *t, struct node *n, struct statx *stx)
-{
-	int fd = node_fd_get(t, n);
-
-	if (fd < 0)
-		return fd;
-	int rc = fd_statx(fd, stx);
-	node_fd_put(t, n);
-	return rc;
-}
-
-void node_table_size(struct node_table *t, size_t *nodes, size_t *fds)
-{
-	*nodes = node_hash_size(&t->hash);
-	*fds = fdcache_open_count(t->fds);
-}
-
-bool node_table_has_handles(const struct node_table *t)
-{
-	return fdcache_has_handles(t->fds);
-}
-
-size_t node_table_shrink(struct node_table *t, size_t want)
-{
-	return fdcache_shrink(t->fds, want);
 }
 
 /* Opens /proc/self/fd and makes the root node. 0 or -errno; the rest of t is set up. */
@@ -319,14 +259,18 @@ static int table_open(struct node_table *t, int root_fd)
 	t->proc_fd = open("/proc/self/fd", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (t->proc_fd < 0)
 		return -errno;
-	int rc = fd_statx(root_fd, &stx);
+	int rc = node_fd_statx(root_fd, &stx);
 	if (rc)
 		return rc;
 	t->mount_id = mount_id_of(&stx);
-	return node_from_fd(t, root_fd, &t->root, &stx);
+	t->hash.id_dev = t->export.root_dev;
+	rc = node_from_fd(t, root_fd, &t->root, &stx);
+	if (rc == 0)
+		t->root->id = NODE_ID_ROOT;
+	return rc;
 }
 
-int node_table_new(int root_fd, struct ledger_table *ledgers, size_t fd_budget,
+int node_table_new(int root_fd, struct ledger_table *ledgers, const struct node_limits *limits,
 		   struct node_table **out, struct node **root)
 {
 	struct node_table *t = calloc(1, sizeof(*t));
@@ -339,8 +283,11 @@ int node_table_new(int root_fd, struct ledger_table *ledgers, size_t fd_budget,
 	}
 	t->ledgers = ledgers;
 	t->proc_fd = -1;
-	t->fds = fdcache_new(root_fd, fd_budget);
-	int rc = t->fds ? table_open(t, root_fd) : -ENOMEM;
+	t->is_one_mount = limits->is_one_mount;
+	t->fds = fdcache_new(root_fd, limits->fd_budget);
+	int rc = t->fds ? export_init(&t->export, root_fd, limits->is_export_any) : -ENOMEM;
+	if (rc == 0)
+		rc = table_open(t, root_fd);
 	if (rc == 0) /* every lookup starts here: never closed */
 		rc = fdcache_keep(t->fds, &t->root->fd);
 	if (rc) {

@@ -30,8 +30,9 @@ struct node {
 	uint64_t dev;
 	uint64_t ino;
 	int64_t btime_ns; /* 0: the backing does not tell */
-	/* differs from every other node's of this mount, also when an address is reused */
-	uint64_t generation;
+	/* what the kernel calls it, and so a file handle of the mount: immutable once it can be found */
+	uint64_t id; /* see node_by_id() */
+	uint32_t generation; /* tells files apart that have the same id one after the other */
 	mode_t type; /* S_IFMT bits */
 
 	/* guarded by the table's mutex */
@@ -57,13 +58,18 @@ struct node {
 
 struct node_table;
 
+struct node_limits {
+	size_t fd_budget; /* how many O_PATH descriptors the nodes may hold; >= 1 */
+	bool is_one_mount; /* what is mounted below the root is refused: -EXDEV */
+	bool is_export_any; /* see node/export.h */
+};
+
 /*
  * root_fd: the backing directory, opened O_RDONLY|O_DIRECTORY, borrowed for the table's life;
- * ledgers: borrowed too. fd_budget: how many O_PATH descriptors the nodes may hold (>= 1). *root
- * gets the root node. 0 or -errno. To be called in the process that serves (after fork), for it
- * opens /proc/self/fd.
+ * ledgers: borrowed too. *root gets the root node. 0 or -errno. To be called in the process that
+ * serves (after fork), for it opens /proc/self/fd.
  */
-int node_table_new(int root_fd, struct ledger_table *ledgers, size_t fd_budget,
+int node_table_new(int root_fd, struct ledger_table *ledgers, const struct node_limits *limits,
 		   struct node_table **out, struct node **root) MUST_CHECK;
 /* Frees the table and every node left in it: its last use by any thread. NULL is nothing. */
 void node_table_free(struct node_table *t);
@@ -71,8 +77,8 @@ void node_table_free(struct node_table *t);
 /*
  * Finds `name` (one component; "", ".", ".." and anything with a slash is -EINVAL, over 255 bytes
  * -ENAMETOOLONG) in the directory `parent`, not following a symlink. *out has one more lookup
- * count, *stx its attributes (STATX_BASIC_STATS | STATX_BTIME). 0 or the backing's -errno. Blocks
- * on the backing.
+ * count, *stx its attributes (STATX_BASIC_STATS | STATX_BTIME). 0 or the backing's -errno (-EXDEV:
+ * is_one_mount). Blocks on the backing.
  */
 int node_lookup(struct node_table *t, struct node *parent, const char *name, struct node **out,
 		struct statx *stx) MUST_CHECK;
@@ -82,6 +88,27 @@ int node_lookup(struct node_table *t, struct node *parent, const char *name, str
  * For O_TMPFILE and CREATE, where a lookup by name could find another file.
  */
 int node_from_fd(struct node_table *t, int fd, struct node **out, struct statx *stx) MUST_CHECK;
+
+/*
+ * The node of an id the kernel holds a lookup count on; NULL if there is none. An id is
+ *	1			the root
+ *	the inode number	of a file on the root's device: the same after a restart, so that
+ *				file handles of the mount outlive nodes and daemons
+ *	NODE_ID_ADDRESS | address	of all others, and while an older file's node has that number
+ */
+#define NODE_ID_ROOT    1
+#define NODE_ID_ADDRESS (1ULL << 63)
+struct node *node_by_id(struct node_table *t, uint64_t id);
+
+/*
+ * The file of an id that the kernel remembers but may hold no lookup count on (a file handle, from
+ * before a FORGET or another daemon). *out has one more lookup count. 0, or -ESTALE: see
+ * export_open(). Blocks on the backing.
+ */
+int node_revive(struct node_table *t, uint64_t id, struct node **out, struct statx *stx) MUST_CHECK;
+
+/* The directory above dir, as node_lookup(); -ESTALE for the root, and where it is not below it. */
+int node_parent(struct node_table *t, struct node *dir, struct node **out, struct statx *stx) MUST_CHECK;
 
 /*
  * Gives back n lookup counts; at zero the node is freed, its ledger kept (or retired if the file is

@@ -70,6 +70,38 @@ struct node *node_hash_find(struct node_hash *h, const struct node_key *key)
 	return n;
 }
 
+static struct node *by_id_locked(struct node_hash *h, uint64_t dev, uint64_t id) REQUIRES(h->lock)
+{
+	struct node *n = *chain_locked(h, dev, id); /* such an id is an inode number */
+
+	while (n && (n->id != id || n->dev != dev))
+		n = n->hash_next;
+	return n;
+}
+
+struct node *node_hash_by_id(struct node_hash *h, uint64_t dev, uint64_t id)
+{
+	mutex_lock(&h->lock);
+	struct node *n = by_id_locked(h, dev, id);
+	mutex_unlock(&h->lock);
+	return n;
+}
+
+/*
+ * The inode number where that is an id: free, of the right device, and none of those with a meaning
+ * of their own. The generation is the birth time, which is what makes a reused number another file.
+ */
+static void name_locked(struct node_hash *h, struct node *n) REQUIRES(h->lock)
+{
+	bool is_number = n->dev == h->id_dev && n->ino > NODE_ID_ROOT && !(n->ino & NODE_ID_ADDRESS);
+
+	if (is_number && !by_id_locked(h, n->dev, n->ino))
+		n->id = n->ino;
+	else
+		n->id = NODE_ID_ADDRESS | (uintptr_t)n;
+	n->generation = (uint32_t)hash_pair((uint64_t)n->btime_ns, 0);
+}
+
 static void rehash_locked(struct node_hash *h, struct node *const *smaller, size_t n_smaller)
 	REQUIRES(h->lock)
 {
@@ -112,7 +144,7 @@ struct node *node_hash_insert(struct node_hash *h, struct node *fresh)
 	struct node *n = find_locked(h, &key);
 	if (!n) {
 		struct node **bucket = chain_locked(h, key.dev, key.ino);
-		fresh->generation = ++h->last_generation;
+		name_locked(h, fresh);
 		fresh->hash_next = *bucket;
 		*bucket = n = fresh;
 		h->n_nodes++;

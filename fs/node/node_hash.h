@@ -29,7 +29,8 @@ struct node_hash {
 	size_t n_buckets; /* a power of two */
 	size_t n_nodes;
 	bool is_growing; /* a thread is allocating more buckets */
-	uint64_t last_generation;
+	/* the device whose inode numbers are ids (node_by_id()); set before the first insertion */
+	uint64_t id_dev;
 };
 
 /* 0 or -ENOMEM. */
@@ -44,9 +45,12 @@ void node_hash_fini(struct node_hash *h);
  */
 struct node *node_hash_find(struct node_hash *h, const struct node_key *key);
 
+/* The node with that id among those of the device, or NULL; no lookup count is added. */
+struct node *node_hash_by_id(struct node_hash *h, uint64_t dev, uint64_t id);
+
 /*
- * Makes `fresh`, whose identity and nlookup are filled in, findable, gives it a generation and
- * returns it. If another thread brought in a node with that key before, returns that one as
+ * Makes `fresh`, whose identity and nlookup are filled in, findable, gives it an id and a generation
+ * and returns it. If another thread brought in a node with that key before, returns that one as
  * node_hash_find() does.
  */
 struct node *node_hash_insert(struct node_hash *h, struct node *fresh);

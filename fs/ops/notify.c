@@ -57,6 +57,7 @@ static struct item *item_take(struct notifier *n) EXCLUDES(n->mutex)
 static void *notifier_run(void *arg)
 {
 	struct notifier *n = arg;
+	(void)pthread_setname_np(pthread_self(), "zcfs-notify");
 	for (struct item *it = item_take(n); it; it = item_take(n)) {
 		item_carry_out(n, it);
 		free(it);

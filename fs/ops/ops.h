@@ -22,15 +22,10 @@ static inline struct fs *ops_fs(fuse_req_t req)
 	return fuse_req_userdata(req);
 }
 
-/* The node of an id the kernel holds: 1 is the root, others are the node's address. */
+/* The node of an id in a request: there is one, as the kernel holds a lookup count on it (but see ops_lookup()). */
 static inline struct node *ops_node(struct fs *fs, fuse_ino_t ino)
 {
-	return ino == FUSE_ROOT_ID ? fs->root : (struct node *)(uintptr_t)ino;
-}
-
-static inline fuse_ino_t ops_ino(struct fs *fs, const struct node *n)
-{
-	return n == fs->root ? FUSE_ROOT_ID : (fuse_ino_t)(uintptr_t)n;
+	return node_by_id(fs->nodes, ino);
 }
 
 static inline struct handle *ops_handle(const struct fuse_file_info *fi)

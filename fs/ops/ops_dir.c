@@ -9,6 +9,7 @@
  * directory, which the kernel reads by one request at a time anyway.
  */
 #include "ops/ops_dir.h"
+#include "ops/watch.h"
 
 #include <dirent.h>
 #include <fcntl.h>
@@ -115,11 +116,19 @@ void ops_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 	}
 }
 
+static void release(struct fs *fs, void *dir, uint64_t unused)
+{
+	struct dir *d = dir;
+	(void)unused;
+	opens_remove(&fs->opens, &d->link);
+	dir_free(d);
+}
+
 void ops_releasedir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
+	struct fs *fs = ops_fs(req);
 	(void)ino;
-	opens_remove(&ops_fs(req)->opens, &dir_of(fi)->link);
-	dir_free(dir_of(fi));
+	watch_after_orphans(fs->watch, release, fs, dir_of(fi), 0);
 	ops_reply_err(req, 0);
 }
 

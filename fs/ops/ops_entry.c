@@ -42,7 +42,7 @@ void ops_stat_from_statx(const struct statx *stx, struct stat *st)
 void ops_fill_entry(struct fs *fs, struct node *n, const struct statx *stx, struct fuse_entry_param *e)
 {
 	*e = (struct fuse_entry_param){
-		.ino = ops_ino(fs, n),
+		.ino = n->id,
 		.generation = n->generation,
 		.attr_timeout = ops_attr_timeout(fs, stx),
 		.entry_timeout = fs->opt.entry_timeout_s,

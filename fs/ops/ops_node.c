@@ -12,23 +12,19 @@
 #include "node/handle.h"
 #include "ops/ops.h"
 #include "ops/rule.h"
+#include "ops/watch.h"
 
 #define STATX_WANTED (STATX_BASIC_STATS | STATX_BTIME)
 
 /*
- * "." comes from a kernel that knows a node but not its name (NFS); ".." is never ours to resolve.
+ * "." and ".." come from a kernel that has a file handle (open_by_handle_at(2), NFS): it knows an id, of a
+ * node that may be long forgotten, and asks for the file, or for the directory above one it has got so.
  */
-static int lookup_dot(struct fs *fs, struct node *n, const char *name, struct node **out,
+static int lookup_dot(struct fs *fs, fuse_ino_t ino, const char *name, struct node **out,
 		      struct statx *stx)
 {
-	if (name[1] == '.')
-		return -ESTALE;
-	int fd = node_fd_get(fs->nodes, n);
-	if (fd < 0)
-		return fd;
-	int rc = node_from_fd(fs->nodes, fd, out, stx);
-	node_fd_put(fs->nodes, n);
-	return rc;
+	return name[1] == '.' ? node_parent(fs->nodes, ops_node(fs, ino), out, stx)
+			      : node_revive(fs->nodes, ino, out, stx);
 }
 
 /*
@@ -51,12 +47,12 @@ static void reply_no_entry(fuse_req_t req)
 void ops_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
 	struct fs *fs = ops_fs(req);
-	struct node *dir = ops_node(fs, parent);
 	bool is_dot = name[0] == '.' && (!name[1] || (name[1] == '.' && !name[2]));
+	struct node *dir = is_dot ? NULL : ops_node(fs, parent);
 	struct node *n;
 	struct statx stx;
 
-	int rc = is_dot ? lookup_dot(fs, dir, name, &n, &stx)
+	int rc = is_dot ? lookup_dot(fs, parent, name, &n, &stx)
 			: node_lookup(fs->nodes, dir, name, &n, &stx);
 	if (rc == -ENOENT) {
 		reply_no_entry(req);
@@ -71,11 +67,16 @@ void ops_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 	ops_reply_entry(req, n, &stx);
 }
 
+static void forget(struct fs *fs, void *node, uint64_t nlookup)
+{
+	node_forget(fs->nodes, node, nlookup);
+}
+
 void ops_forget(fuse_req_t req, fuse_ino_t ino, uint64_t nlookup)
 {
 	struct fs *fs = ops_fs(req);
 
-	node_forget(fs->nodes, ops_node(fs, ino), nlookup);
+	watch_after_orphans(fs->watch, forget, fs, ops_node(fs, ino), nlookup);
 	fuse_reply_none(req);
 }
 
@@ -84,7 +85,8 @@ void ops_forget_multi(fuse_req_t req, size_t count, struct fuse_forget_data *for
 	struct fs *fs = ops_fs(req);
 
 	for (size_t i = 0; i < count; i++)
-		node_forget(fs->nodes, ops_node(fs, forgets[i].ino), forgets[i].nlookup);
+		watch_after_orphans(fs->watch, forget, fs, ops_node(fs, forgets[i].ino),
+				    forgets[i].nlookup);
 	fuse_reply_none(req);
 }
 

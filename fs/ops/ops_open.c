@@ -11,6 +11,7 @@
 #include "node/mode.h"
 #include "ops/ops.h"
 #include "ops/rule.h"
+#include "ops/watch.h"
 
 /* Flags of the program that openat() takes over when it makes a file; the rest is the kernel's or decided per request. */
 #define CREATE_FLAGS (O_ACCMODE | O_EXCL | O_TRUNC | O_SYNC | O_DSYNC | O_NOATIME)
@@ -170,13 +171,21 @@ void ops_tmpfile(fuse_req_t req, fuse_ino_t parent, mode_t mode, struct fuse_fil
 	create_at(req, parent, NULL, O_TMPFILE, mode, fi);
 }
 
+static void release(struct fs *fs, void *handle, uint64_t unused)
+{
+	struct handle *h = handle;
+	(void)unused;
+	opens_remove(&fs->opens, &h->link);
+	mode_closed(h->node, h);
+	(void)handle_close(h); /* the kernel tells nobody of its result */
+}
+
 void ops_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
-	struct handle *h = ops_handle(fi);
+	struct fs *fs = ops_fs(req);
 	(void)ino;
-	opens_remove(&ops_fs(req)->opens, &h->link);
-	mode_closed(h->node, h);
-	ops_reply_err(req, handle_close(h));
+	watch_after_orphans(fs->watch, release, fs, ops_handle(fi), 0);
+	ops_reply_err(req, 0);
 }
 
 /*

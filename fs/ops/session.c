@@ -16,6 +16,7 @@
 #include "ops/ops.h"
 #include "ops/ops_file.h"
 #include "ops/receive.h"
+#include "ops/watch.h"
 
 #define IDLE_KEPT      4 /* workers that wait in read(2); more are parked */
 #define N_THREADS      512
@@ -32,6 +33,7 @@ struct session {
 	pthread_t main_thread;
 	atomic_uint idle; /* workers waiting for a request */
 	atomic_uint received; /* requests so far; wraps */
+	atomic_uint n_watched; /* its slots in use */
 	atomic_bool is_ending; /* pairs with the kick: seen by every worker after its read(2) */
 	struct mutex mutex; /* a leaf; guards the rest */
 	pthread_cond_t unparked;
@@ -140,7 +142,7 @@ static void pause_after(ssize_t err)
 }
 
 /* One request. False when the kernel has ended the session. */
-static bool work_once(struct session *s, struct worker *w)
+static bool work_once(struct session *s, struct worker *w, struct watch_slot *slot)
 {
 	atomic_fetch_add(&s->idle, 1);
 	struct received r = receive(&s->receiver, w);
@@ -149,7 +151,10 @@ static bool work_once(struct session *s, struct worker *w)
 		atomic_fetch_add_explicit(&s->received, 1, memory_order_relaxed);
 		if (was_last)
 			call_another(s);
+		const struct fuse_in_header *in = (const void *)receive_head(w);
+		watch_begin(s->fs->watch, slot, in->unique, in->pid);
 		serve(s, w, r);
+		watch_end(s->fs->watch, slot);
 	} else if (r.n != -ENODEV) {
 		pause_after(r.n);
 	}
@@ -158,8 +163,9 @@ static bool work_once(struct session *s, struct worker *w)
 
 static void work(struct session *s, struct worker *w)
 {
+	struct watch_slot *slot = watch_slot(s->fs->watch, atomic_fetch_add(&s->n_watched, 1));
 	while (!atomic_load(&s->is_ending)) {
-		if (!work_once(s, w)) {
+		if (!work_once(s, w, slot)) {
 			if (!atomic_exchange(&s->is_ending, true))
 				pthread_kill(s->main_thread, SESSION_ENDED_SIGNAL);
 			return;
@@ -188,6 +194,7 @@ static void *worker_run(void *arg)
 	struct session *s = arg;
 	struct worker w = {.pipe = {.rd = -1, .wr = -1}, .spare = {.rd = -1, .wr = -1}};
 	struct cred cred;
+	(void)pthread_setname_np(pthread_self(), "zcfs-worker");
 	/* First, for it takes back the rights that the thread which started this one had put down for its last caller. */
 	int err = cred_thread_init(&cred);
 	if (err == 0)
@@ -231,7 +238,9 @@ int session_new(struct fs *fs, struct fuse_session *se, struct session **out)
 	mutex_init(&s->mutex);
 	pthread_cond_init(&s->unparked, NULL);
 	pthread_cond_init(&s->settled, NULL);
-	int err = notifier_new(se, &fs->notifier);
+	int err = watch_new(s->receiver.dev_fd, N_THREADS, &fs->watch);
+	if (err == 0)
+		err = notifier_new(se, &fs->notifier);
 	if (err < 0) {
 		session_free(s);
 		return err;
@@ -307,6 +316,8 @@ void session_free(struct session *s)
 {
 	if (!s)
 		return;
+	watch_free(s->fs->watch);
+	s->fs->watch = NULL;
 	pthread_cond_destroy(&s->unparked);
 	pthread_cond_destroy(&s->settled);
 	mutex_fini(&s->mutex);
@@ -320,7 +331,7 @@ void session_init(void *userdata, struct fuse_conn_info *conn)
 		FUSE_CAP_ASYNC_READ,      FUSE_CAP_ASYNC_DIO,        FUSE_CAP_ATOMIC_O_TRUNC,
 		FUSE_CAP_PARALLEL_DIROPS, FUSE_CAP_POSIX_ACL,        FUSE_CAP_DONT_MASK,
 		FUSE_CAP_CACHE_SYMLINKS,  FUSE_CAP_AUTO_INVAL_DATA,  FUSE_CAP_IOCTL_DIR,
-		FUSE_CAP_READDIRPLUS,     FUSE_CAP_READDIRPLUS_AUTO,
+		FUSE_CAP_READDIRPLUS,     FUSE_CAP_READDIRPLUS_AUTO, FUSE_CAP_EXPORT_SUPPORT,
 	};
 	for (size_t i = 0; i < sizeof(wanted) / sizeof(wanted[0]); i++)
 		(void)fuse_set_feature_flag(conn, wanted[i]);
@@ -334,6 +345,6 @@ void session_init(void *userdata, struct fuse_conn_info *conn)
 	conn->max_background = 64;
 	conn->congestion_threshold = 48;
 	conn->time_gran = 1;
-	/* The kernel waits a request out once it is here, and nothing here waits for anyone but the backing. */
+	/* Of waiting for the backing, ops/watch.c relieves those who are killed. */
 	conn->no_interrupt = 1;
 }

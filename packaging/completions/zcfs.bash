@@ -23,8 +23,8 @@ _zcfs_reply() {
 _zcfs_options() {
 	local typed=$1 kept=''
 	local names='path= rule= cache= max_io= threads= attr_timeout= entry_timeout= readahead=
-		list_stats ledger_files= ro allow_other dev nodev suid nosuid exec noexec sync async dirsync
-		noatime nodiratime symfollow nosymfollow allow_root auto_unmount debug fsname= subtype=
+		list_stats ledger_files= xdev nfs_export ro allow_other dev nodev suid nosuid exec noexec sync
+		async dirsync noatime nodiratime symfollow nosymfollow allow_root auto_unmount debug fsname= subtype=
 		context= fscontext= defcontext= rootcontext='
 	[[ $typed == *,* ]] && kept=${typed%,*}, typed=${typed##*,}
 	case $typed in

@@ -23,7 +23,8 @@ static inline bool nodes_init(struct nodes *f, size_t budget)
 {
 	*f = (struct nodes){.b = backing_new(), .ledgers = ledger_table_new(1024)};
 	return f->b.fd >= 0 && f->ledgers &&
-	       node_table_new(f->b.fd, f->ledgers, budget, &f->t, &f->root) == 0;
+	       node_table_new(f->b.fd, f->ledgers, &(struct node_limits){.fd_budget = budget},
+			      &f->t, &f->root) == 0;
 }
 
 static inline void nodes_fini(struct nodes *f)

@@ -5,7 +5,6 @@
 
 #include <errno.h>
 #include <pthread.h>
-#include <sys/resource.h>
 
 #define MANY    20000
 #define BUDGET  64
@@ -104,24 +103,6 @@ TEST(a_link_is_not_followed)
 	node_fd_put(f.t, link);
 }
 
-TEST(open_is_by_node_not_by_name)
-{
-	struct nodes NODES f;
-	char buf[8] = "";
-
-	REQUIRE(nodes_init(&f, BUDGET));
-	struct node *n = nodes_make(&f, "a", "old");
-	REQUIRE(n);
-	CHECK_EQ(renameat(f.b.fd, "a", f.b.fd, "b"), 0);
-	CHECK(backing_file(&f.b, "a", "new") != 0);
-	int fd = node_open(f.t, n, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW);
-	CHECK(fd >= 0);
-	CHECK_EQ(read(fd, buf, sizeof(buf)), 3);
-	CHECK_STR(buf, "old");
-	CHECK(fcntl(fd, F_GETFD) & FD_CLOEXEC);
-	close(fd);
-}
-
 TEST(many_files_in_a_small_budget)
 {
 	struct nodes NODES f;
@@ -150,43 +131,6 @@ TEST(many_files_in_a_small_budget)
 		node_forget(f.t, nodes[i], 1);
 	CHECK_EQ(nodes_count(&f), 1);
 	CHECK_EQ(backing_n_fds(), n_fds);
-}
-
-TEST(running_out_of_descriptors_closes_some)
-{
-	struct nodes NODES f;
-	struct rlimit limit, low;
-	struct node *nodes[BUDGET];
-	char name[16];
-
-	REQUIRE(nodes_init(&f, 1000));
-	if (!node_table_has_handles(f.t))
-		SKIP("no file handles here");
-	for (int i = 0; i < BUDGET; i++) {
-		snprintf(name, sizeof(name), "%d", i);
-		nodes[i] = nodes_make(&f, name, "");
-		REQUIRE(nodes[i]);
-	}
-	CHECK(backing_file(&f.b, "one more", "x") != 0);
-	REQUIRE(getrlimit(RLIMIT_NOFILE, &limit) == 0);
-	int highest = dup(f.b.fd);
-	low = (struct rlimit){.rlim_cur = (rlim_t)highest, .rlim_max = limit.rlim_max};
-	close(highest);
-	CHECK_EQ(setrlimit(RLIMIT_NOFILE, &low), 0);
-	int full = dup(f.b.fd);
-	struct node *n = nodes_look(&f, "one more");
-	int fds[48]; /* more than one relief closes */
-	for (int i = 0; i < 48; i++)
-		fds[i] = n ? node_open(f.t, n, O_RDONLY) : -1;
-	CHECK_EQ(setrlimit(RLIMIT_NOFILE, &limit), 0);
-	CHECK_EQ(full, -1);
-	CHECK(n);
-	for (int i = 0; i < 48; i++) {
-		CHECK(fds[i] >= 0);
-		auto_close(&fds[i]);
-	}
-	for (int i = 0; i < BUDGET; i++)
-		CHECK(nodes_ino(&f, nodes[i]) == nodes[i]->ino);
 }
 
 TEST(an_unlinked_file_lives_until_forgotten)
@@ -293,6 +237,8 @@ TEST(a_reused_inode_number_is_another_file)
 	REQUIRE(young);
 	CHECK(young != old);
 	CHECK(young->generation != old->generation);
+	CHECK(young->id != old->id);
+	CHECK(node_by_id(f.t, young->id) == young);
 	CHECK_EQ(node_fd_get(f.t, old), -ESTALE);
 	CHECK_EQ(nodes_ino(&f, young), ino);
 	CHECK(nodes_look(&f, "a") == young);
@@ -366,6 +312,22 @@ static void *work(void *arg)
 			(void)node_table_shrink(w->f->t, 3);
 	}
 	return NULL;
+}
+
+TEST(an_id_is_the_inode_number)
+{
+	struct nodes NODES f;
+
+	REQUIRE(nodes_init(&f, BUDGET));
+	struct node *n = nodes_make(&f, "a", "x");
+	REQUIRE(n);
+	CHECK_EQ(n->id, n->ino);
+	CHECK(node_by_id(f.t, n->id) == n);
+	CHECK(node_by_id(f.t, NODE_ID_ROOT) == f.root);
+	CHECK(node_by_id(f.t, f.root->ino) == NULL || f.root->ino == NODE_ID_ROOT);
+	uint64_t id = n->id;
+	node_forget(f.t, n, 1);
+	CHECK(!node_by_id(f.t, id));
 }
 
 TEST(threads_share_the_table)

@@ -85,6 +85,7 @@ TEST(a_reused_inode_number_is_another_node)
 	CHECK(!find(&h, 1, 5, S_IFREG)); /* stale for good */
 	CHECK(node_hash_insert(&h, n[1]) == n[1]);
 	CHECK(n[0]->generation != n[1]->generation);
+	CHECK(n[0]->id != n[1]->id);
 	CHECK(!find(&h, 1, 0, S_IFDIR)); /* no birth time, but another type */
 	CHECK(node_hash_insert(&h, n[2]) == n[2]);
 	CHECK_EQ(node_hash_size(&h), 3);
@@ -92,6 +93,34 @@ TEST(a_reused_inode_number_is_another_node)
 	CHECK(find(&h, 1, 0, S_IFDIR) == n[2]);
 	free(n[0]);
 	CHECK_EQ(drain_and_free(&h), 2);
+}
+
+TEST(ids_are_the_numbers_that_are_free)
+{
+	struct node_hash h;
+
+	REQUIRE(node_hash_init(&h) == 0);
+	h.id_dev = 7;
+	struct node *first = node_make(9, 5, S_IFREG), *second = node_make(9, 6, S_IFREG);
+	struct node *one = node_make(1, 5, S_IFREG), *large = node_make(1ULL << 63, 5, S_IFREG);
+	struct node *elsewhere = node_make(10, 5, S_IFREG);
+	elsewhere->dev = 8;
+	struct node *const all[] = {first, second, one, large, elsewhere};
+	for (size_t i = 0; i < 5; i++)
+		CHECK(node_hash_insert(&h, all[i]) == all[i]);
+	CHECK_EQ(first->id, 9);
+	for (size_t i = 1; i < 5; i++) /* taken, the root's, no room for the mark, another device */
+		CHECK_EQ(all[i]->id, NODE_ID_ADDRESS | (uintptr_t)all[i]);
+	CHECK(node_hash_by_id(&h, 7, 9) == first);
+	CHECK(!node_hash_by_id(&h, 7, 10));
+	CHECK(!node_hash_by_id(&h, 8, 10));
+	CHECK(node_hash_release(&h, first, 1));
+	CHECK(!node_hash_by_id(&h, 7, 9));
+	free(first);
+	struct node *third = node_make(9, 7, S_IFREG);
+	CHECK(node_hash_insert(&h, third) == third);
+	CHECK_EQ(third->id, 9); /* free again */
+	CHECK_EQ(drain_and_free(&h), 5);
 }
 
 struct worker {

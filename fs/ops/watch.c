@@ -1,0 +1,261 @@
+/*
+ * The watching thread. Owns the slots. It sleeps for good while nothing is in service, so an idle mount wakes nobody: a worker
+ * that begins a request then wakes it (watch_begin()).
+ */
+#include "ops/watch.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/lock.h"
+#include "base/log.h"
+#include "ops/reply.h"
+
+#define TICK_S      1
+#define SIGKILL_BIT (1ULL << (SIGKILL - 1))
+#define PF_EXITING  0x4U /* the kernel's include/linux/sched.h */
+
+/* What waits for the orphans' end. */
+struct deferred {
+	struct deferred *next;
+	void (*act)(struct fs *fs, void *what, uint64_t count);
+	struct fs *fs;
+	void *what;
+	uint64_t count;
+};
+
+struct watch {
+	int dev_fd;
+	pthread_t thread;
+	atomic_bool is_asleep; /* until woken; set and cleared under the mutex */
+	/* changed under the mutex; read without it, for whoever a request's answer has made send more sees its orphan */
+	atomic_uint n_orphans;
+	struct mutex mutex; /* a leaf */
+	pthread_cond_t changed;
+	bool is_ending GUARDED_BY(mutex);
+	struct deferred *deferred GUARDED_BY(mutex); /* first in, first out */
+	struct deferred **deferred_tail GUARDED_BY(mutex);
+	size_t n_slots;
+	struct watch_slot slots[];
+};
+
+/* SIGKILL is pending for the thread: fatal signals of any kind become that, for each thread of a program. */
+static bool is_killed(uint32_t pid)
+{
+	char path[48], line[128];
+	unsigned long long pending;
+	bool is_killed = false;
+	(void)snprintf(path, sizeof(path), "/proc/%u/status", pid);
+	FILE *f = fopen(path, "re");
+	while (f && !is_killed && fgets(line, sizeof(line), f))
+		is_killed = (sscanf(line, "SigPnd: %llx", &pending) == 1 ||
+			     sscanf(line, "ShdPnd: %llx", &pending) == 1) &&
+			    pending & SIGKILL_BIT;
+	if (f)
+		(void)fclose(f);
+	return is_killed;
+}
+
+/* The thread is past that and closes its files: nobody is left to tell the result to. By proc(5), flags follow tpgid. */
+static bool is_exiting(uint32_t pid)
+{
+	char path[48], line[512] = "";
+	unsigned flags = 0;
+	(void)snprintf(path, sizeof(path), "/proc/%u/stat", pid);
+	FILE *f = fopen(path, "re");
+	if (f) {
+		if (fgets(line, sizeof(line), f)) {
+			const char *name_end = strrchr(line, ')');
+			if (name_end)
+				(void)sscanf(name_end, ") %*c %*d %*d %*d %*d %*d %u", &flags);
+		}
+		(void)fclose(f);
+	}
+	return flags & PF_EXITING;
+}
+
+static void carry_out(struct deferred *all)
+{
+	while (all) {
+		struct deferred *d = all;
+		all = d->next;
+		d->act(d->fs, d->what, d->count);
+		free(d);
+	}
+}
+
+/* The last one counts until all that waited is done, so that what comes meanwhile is done after it: forgetting after releasing. */
+void watch_end_orphan(struct watch *w)
+{
+	mutex_lock(&w->mutex);
+	while (atomic_load(&w->n_orphans) == 1 && w->deferred) {
+		struct deferred *all = w->deferred;
+		w->deferred = NULL;
+		w->deferred_tail = &w->deferred;
+		mutex_unlock(&w->mutex);
+		carry_out(all);
+		mutex_lock(&w->mutex);
+	}
+	atomic_fetch_sub(&w->n_orphans, 1);
+	mutex_unlock(&w->mutex);
+}
+
+void watch_after_orphans(struct watch *w, void (*act)(struct fs *fs, void *what, uint64_t count),
+			 struct fs *fs, void *what, uint64_t count)
+{
+	struct deferred *d = NULL;
+	bool has_orphans = atomic_load(&w->n_orphans) > 0;
+	if (has_orphans) {
+		d = malloc(sizeof(*d));
+		mutex_lock(&w->mutex);
+		has_orphans = atomic_load(&w->n_orphans) > 0; /* the last may just have ended */
+		if (has_orphans && d) {
+			*d = (struct deferred){NULL, act, fs, what, count};
+			*w->deferred_tail = d;
+			w->deferred_tail = &d->next;
+		}
+		mutex_unlock(&w->mutex);
+	}
+	if (!has_orphans) {
+		free(d);
+		act(fs, what, count);
+	}
+}
+
+/* Answers in the backing's place, unless the worker is just back. */
+static void answer(struct watch *w, struct watch_slot *slot, uint64_t unique, uint32_t pid)
+{
+	struct reply_to to = {.dev_fd = w->dev_fd, .unique = unique};
+	mutex_lock(&w->mutex);
+	atomic_fetch_add(&w->n_orphans, 1);
+	mutex_unlock(&w->mutex);
+	if (!atomic_compare_exchange_strong(&slot->unique, &unique, unique | WATCH_ORPHAN)) {
+		watch_end_orphan(w);
+		return;
+	}
+	log_info("answering for the backing, which keeps request %llu of thread %u waiting, which has been killed",
+		 (unsigned long long)unique, pid);
+	reply_send_err(NULL, &to, -EINTR);
+}
+
+/* True if something is in service. */
+static bool look(struct watch *w, struct watch_slot *slot)
+{
+	uint64_t unique = atomic_load_explicit(&slot->unique, memory_order_acquire);
+	uint32_t pid = atomic_load_explicit(&slot->pid, memory_order_relaxed);
+	bool is_old = unique != 0 && unique == slot->seen;
+	if (is_old && !(unique & WATCH_ORPHAN) && pid != 0 && (is_killed(pid) || is_exiting(pid)))
+		answer(w, slot, unique, pid);
+	slot->seen = unique;
+	return unique != 0;
+}
+
+static bool look_at_all(struct watch *w)
+{
+	bool is_busy = false;
+	for (size_t i = 0; i < w->n_slots; i++)
+		is_busy = look(w, &w->slots[i]) || is_busy;
+	return is_busy;
+}
+
+/*
+ * One tick, or until woken. A worker that begins a request may look at is_asleep just before that is set, and not wake anybody:
+ * so after it has been set there is one more look, a tick later, before the sleep that only a worker ends. False when ending.
+ */
+static bool rest(struct watch *w, unsigned quiet_ticks) EXCLUDES(w->mutex)
+{
+	struct timespec until;
+	int rc = 0;
+	mutex_lock(&w->mutex);
+	bool is_for_good = quiet_ticks > 1 && atomic_load(&w->is_asleep);
+	atomic_store(&w->is_asleep, quiet_ticks > 0);
+	while (is_for_good && !w->is_ending && atomic_load(&w->is_asleep))
+		pthread_cond_wait(&w->changed, &w->mutex.m);
+	clock_gettime(CLOCK_MONOTONIC, &until);
+	until.tv_sec += TICK_S;
+	while (!w->is_ending && rc == 0)
+		rc = pthread_cond_timedwait(&w->changed, &w->mutex.m, &until);
+	bool is_going_on = !w->is_ending;
+	mutex_unlock(&w->mutex);
+	return is_going_on;
+}
+
+static void *watch_run(void *arg)
+{
+	struct watch *w = arg;
+	unsigned quiet_ticks = 0;
+	(void)pthread_setname_np(pthread_self(), "zcfs-watch");
+	while (rest(w, quiet_ticks)) {
+		bool is_busy = look_at_all(w) || (quiet_ticks > 0 && !atomic_load(&w->is_asleep));
+		quiet_ticks = is_busy ? 0 : quiet_ticks + 1;
+	}
+	return NULL;
+}
+
+int watch_new(int dev_fd, size_t n_slots, struct watch **out)
+{
+	pthread_condattr_t attr;
+	size_t bytes = sizeof(struct watch) + n_slots * sizeof(struct watch_slot);
+	struct watch *w = aligned_alloc(alignof(struct watch), bytes);
+	if (!w)
+		return -ENOMEM;
+	memset(w, 0, bytes);
+	w->dev_fd = dev_fd;
+	w->n_slots = n_slots;
+	w->deferred_tail = &w->deferred;
+	mutex_init(&w->mutex);
+	pthread_condattr_init(&attr);
+	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	pthread_cond_init(&w->changed, &attr);
+	pthread_condattr_destroy(&attr);
+	int err = pthread_create(&w->thread, NULL, watch_run, w);
+	if (err) {
+		pthread_cond_destroy(&w->changed);
+		mutex_fini(&w->mutex);
+		free(w);
+		return -err;
+	}
+	*out = w;
+	return 0;
+}
+
+void watch_free(struct watch *w)
+{
+	if (!w)
+		return;
+	mutex_lock(&w->mutex);
+	w->is_ending = true;
+	pthread_cond_signal(&w->changed);
+	mutex_unlock(&w->mutex);
+	pthread_join(w->thread, NULL);
+	carry_out(w->deferred);
+	pthread_cond_destroy(&w->changed);
+	mutex_fini(&w->mutex);
+	free(w);
+}
+
+struct watch_slot *watch_slot(struct watch *w, size_t i)
+{
+	return &w->slots[i];
+}
+
+static void wake(struct watch *w) EXCLUDES(w->mutex)
+{
+	mutex_lock(&w->mutex);
+	atomic_store(&w->is_asleep, false);
+	pthread_cond_signal(&w->changed);
+	mutex_unlock(&w->mutex);
+}
+
+void watch_begin(struct watch *w, struct watch_slot *slot, uint64_t unique, uint32_t pid)
+{
+	atomic_store_explicit(&slot->pid, pid, memory_order_relaxed);
+	atomic_store_explicit(&slot->unique, unique, memory_order_release);
+	if (atomic_load_explicit(&w->is_asleep, memory_order_relaxed))
+		wake(w);
+}

@@ -1,0 +1,123 @@
+#!/usr/bin/env bats
+# A backing that does not answer: another mount, whose daemon is stopped. Programs that are killed while they wait for it leave,
+# those that are not killed wait, and it is all as it was when it answers again.
+load ../helper
+load common
+
+setup() {
+	need_root
+	make_backing bottom
+	MNT=$BATS_TEST_TMPDIR/low
+	head -c 1M /dev/urandom >"$BACKING/file"
+	mkdir "$BACKING/dir" "$BACKING/other"
+	mount_zcfs
+	low=$(daemons)
+	BACKING=$BATS_TEST_TMPDIR/low MNT=$BATS_TEST_TMPDIR/mnt
+}
+
+teardown() {
+	kill -CONT "$low" 2>/dev/null || true
+	[[ -z ${programs-} ]] || kill -KILL "${programs[@]}" 2>/dev/null || true
+	cleanup_zcfs "$BATS_TEST_TMPDIR"
+	no_findings
+}
+
+# waits PID: in the kernel, for an answer, or for somebody who waits for one.
+waits() { [[ $(<"/proc/$1/wchan") =~ ^(request_wait_answer|rwsem_|folio_wait|d_alloc_parallel|lookup_slow) ]]; }
+
+is_gone() { ! kill -0 "$1" 2>/dev/null; }
+
+start() {
+	"$@" >/dev/null 2>&1 3>&- &
+	programs+=($!)
+}
+
+# One worker is all there is: the others' requests are not even received. The test's own shell has nothing open there, for its
+# children would wait at their end, closing it.
+@test "killed programs leave a backing that hangs, whatever they asked of it, also when no worker is left" {
+	local program
+	programs=()
+	mount_zcfs threads=1,attr_timeout=0,entry_timeout=0
+	kill -STOP "$low"
+	start dd if="$MNT/file" of=/dev/null bs=64K iflag=direct
+	wait_until waits "${programs[0]}"
+	start stat "$MNT/file"
+	start cat "$MNT/file"
+	start ls "$MNT/dir"
+	start touch "$MNT/made"
+	start mv "$MNT/dir" "$MNT/moved"
+	start dd if=/dev/zero of="$MNT/new" bs=4K count=1 conv=fsync
+	for program in "${programs[@]}"; do wait_until waits "$program"; done
+	kill -KILL "${programs[@]}"
+	for program in "${programs[@]}"; do wait_until is_gone "$program"; done
+	programs=()
+	kill -CONT "$low"
+	cmp "$MNT/file" "$BATS_TEST_TMPDIR/bottom/file"
+	echo again >"$MNT/after"
+	[ "$(<"$BATS_TEST_TMPDIR/bottom/after")" = again ]
+}
+
+@test "killed one after the other, each while its request is served by a worker of its own" {
+	local kind program
+	programs=()
+	mount_zcfs attr_timeout=0,entry_timeout=0
+	cat "$MNT/file" >/dev/null
+	kill -STOP "$low"
+	start dd if="$MNT/file" of=/dev/null bs=64K iflag=direct
+	start stat "$MNT/other"
+	start dd if=/dev/zero of="$MNT/file" bs=64K count=1 oflag=direct conv=notrunc
+	start mkdir "$MNT/dir/made"
+	for program in "${programs[@]}"; do wait_until waits "$program"; done
+	for program in "${programs[@]}"; do
+		kill -KILL "$program"
+		wait_until is_gone "$program"
+	done
+	programs=()
+	kill -CONT "$low"
+	ls "$MNT"
+}
+
+@test "a signal that does not kill leaves the request alone: no EINTR from a regular file" {
+	mount_zcfs
+	kill -STOP "$low"
+	# By libc's own pread: Python's would try again after EINTR.
+	python3 - "$MNT/file" 3>&- <<-'PROGRAM' &
+		import ctypes, os, signal, sys
+		handled = []
+		signal.signal(signal.SIGTERM, lambda *_: handled.append(1))
+		fd = os.open(sys.argv[1], os.O_RDONLY)
+		got = ctypes.CDLL(None, use_errno=True).pread(fd, ctypes.create_string_buffer(65536), 65536, 0)
+		sys.exit(0 if got == 65536 and handled else f"{got} bytes, errno {ctypes.get_errno()}, {len(handled)} signals")
+	PROGRAM
+	programs=($!)
+	wait_until waits "${programs[0]}"
+	kill -TERM "${programs[0]}"
+	sleep 2.5 # two ticks of the watching thread
+	waits "${programs[0]}"
+	kill -CONT "$low"
+	wait "${programs[0]}"
+	programs=()
+}
+
+# switches PID: of its threads by name, which a sanitizer's own has not.
+switches() {
+	cat /proc/"$1"/task/*/status | awk '
+		$1 == "Name:" { is_ours = $2 ~ /^zcfs-/ }
+		is_ours && /^voluntary_ctxt_switches/ { n += $2; threads++ }
+		END { if (threads < 3) exit 1; print n }'
+}
+
+is_asleep() {
+	local before
+	before=$(switches "$1")
+	sleep 2.2 # two ticks of the watching thread
+	[ "$(switches "$1")" -eq "$before" ]
+}
+
+@test "a mount that nobody uses wakes no thread" {
+	mount_zcfs
+	cmp "$MNT/file" "$BACKING/file"
+	local daemon
+	daemon=$(daemons "$MNT")
+	WAIT_S=30 wait_until is_asleep "$daemon"
+}
