@@ -16,6 +16,7 @@
 #include <sys/wait.h>
 
 #include "base/clock.h"
+#include "base/confine.h"
 #include "base/log.h"
 #include "data/worker.h"
 #include "ops/mount.h"
@@ -222,6 +223,14 @@ static int serve(struct start *s, struct fs *fs, struct session *session)
 	return 0;
 }
 
+/* Root's rights that serving does not take; before any thread starts, since rights are a thread's own. */
+static void drop_rights(void)
+{
+	int err = confine_process();
+	if (err < 0)
+		log_warn("cannot drop all the rights that serving does not need: %s", strerror(-err));
+}
+
 static int run(struct start *s, struct fs *fs)
 {
 	struct fuse_session *se = NULL;
@@ -241,6 +250,7 @@ static int run(struct start *s, struct fs *fs)
 	else
 		err = mount_attach(fs, s->backing, s->mountpoint, &se, s->err, sizeof(s->err));
 	if (err == 0) {
+		drop_rights();
 		err = session_new(fs, se, &session);
 		if (err < 0) {
 			(void)snprintf(s->err, sizeof(s->err), "cannot start serving %s: %s",

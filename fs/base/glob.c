@@ -88,6 +88,8 @@ static const char *skip_bracket(const char **p)
 			continue;
 		}
 		int low = take_bracket_char(&s), high = low;
+		if (low >= 0 && s[0] == '-' && s[1] == '[' && (s[2] == ':' || s[2] == '='))
+			return "has a range that ends in a class, which means nothing";
 		if (low >= 0 && s[0] == '-' && s[1] != ']' && s[1] != '[') {
 			s++;
 			high = take_bracket_char(&s);

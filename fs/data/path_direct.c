@@ -39,6 +39,14 @@ static int exact_read(struct worker *w, const struct io_request *rq, int fd, str
 	return 0;
 }
 
+/* Through the page cache after all, where whole blocks are refused: they may pass the largest offset there is. */
+static int buffered_read(struct worker *w, const struct io_request *rq, struct reply *out,
+			 struct account *acc)
+{
+	int fd = handle_fd(rq->handle, false);
+	return fd < 0 ? fd : path_copy_range(w, fd, rq->off_bytes, rq->len_bytes, out, acc);
+}
+
 /* Any range, by reading the whole blocks around it. */
 static int widened_read(struct worker *w, const struct io_request *rq, int fd, struct reply *out,
 			struct account *acc)
@@ -54,6 +62,8 @@ static int widened_read(struct worker *w, const struct io_request *rq, int fd, s
 		ssize_t n = pread(fd, w->data + got, (size_t)(end - start) - got, (off_t)(start + got));
 		if (n < 0 && errno == EINTR)
 			continue;
+		if (n < 0 && errno == EINVAL)
+			return buffered_read(w, rq, out, acc);
 		if (n < 0)
 			return -errno;
 		got += (size_t)n;

@@ -7,10 +7,12 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <time.h>
 
 #include "base/log.h"
 
-#define PAGE_BYTES 4096UL
+#define PAGE_BYTES    4096UL
+#define PIPE_RETRY_NS (1000LL * 1000 * 1000)
 
 void pipe_close(struct pipe *p)
 {
@@ -51,13 +53,30 @@ void pipe_renew(struct pipe *p)
 	pipe_close(p);
 	int err = pipe_open(p, slots);
 	if (err < 0)
-		log_err("cannot renew a worker's pipe, it copies from now on: %s", strerror(-err));
+		log_err("cannot renew a worker's pipe, it copies until there is one: %s", strerror(-err));
 }
 
 void worker_renew_pipe(struct worker *w)
 {
 	cred_set_resource(&w->cred, true);
 	pipe_renew(&w->pipe);
+}
+
+static int64_t now_ns(void)
+{
+	struct timespec now;
+	clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+	return now.tv_sec * 1000000000LL + now.tv_nsec;
+}
+
+void worker_retry_pipe(struct worker *w)
+{
+	if (w->pipe.rd >= 0 || w->pipe_slots == 0 || now_ns() < w->pipe_retry_ns)
+		return;
+	w->pipe_retry_ns = now_ns() + PIPE_RETRY_NS;
+	cred_set_resource(&w->cred, true);
+	if (pipe_open(&w->pipe, w->pipe_slots) == 0)
+		log_info("a worker has a pipe again and splices");
 }
 
 /*
@@ -98,7 +117,8 @@ int worker_init(struct worker *w, uint64_t max_io_bytes, bool want_pipe)
 	w->area = area;
 	w->data = w->area + WORKER_HEADROOM;
 	w->scratch = w->data + w->data_bytes;
-	int err = want_pipe ? pipe_open(&w->pipe, slots_for(max_io_bytes)) : 0;
+	w->pipe_slots = want_pipe ? slots_for(max_io_bytes) : 0;
+	int err = want_pipe ? pipe_open(&w->pipe, w->pipe_slots) : 0;
 	if (err < 0)
 		log_warn("a worker has no pipe and copies instead of splicing: %s; see zcfs doctor",
 			 strerror(-err));

@@ -34,6 +34,8 @@ struct worker {
 	unsigned char *scratch; /* behind the data, for handlers' replies: a request's own text stands at `data` */
 	size_t scratch_bytes;
 	struct pipe pipe; /* requests in, file ranges out; empty between requests */
+	size_t pipe_slots; /* what it has to have */
+	int64_t pipe_retry_ns; /* CLOCK_MONOTONIC; where there is none, another is not tried before */
 	struct pipe spare; /* a second one, for a reply that came out short; made when first needed */
 	struct cred cred;
 	unsigned syscalls; /* made since the present request arrived, its receipt included */
@@ -58,11 +60,13 @@ int pipe_open(struct pipe *p, size_t slots) MUST_CHECK;
 void pipe_close(struct pipe *p);
 /*
  * Empties p by replacing it: after an error nobody knows what is left in it. If no new one is to be had
- * p is closed (rd < 0), which says so in the log, and the worker copies from then on.
+ * p is closed (rd < 0), which says so in the log, and the worker copies.
  */
 void pipe_renew(struct pipe *p);
 /* The same of the worker's own, with all the rights to pages it can have. */
 void worker_renew_pipe(struct worker *w);
+/* Where the worker's own is missing: tries for one, though not oftener than once a second. */
+void worker_retry_pipe(struct worker *w);
 
 /* The largest READ or WRITE whose pages and header fit a pipe here: min(wanted, what F_SETPIPE_SZ grants). Multiple of 4096. */
 uint64_t pipe_max_io(uint64_t wanted_bytes);

@@ -56,9 +56,10 @@ int export_init(struct export *e, int root_fd, bool is_any)
 	struct statfs fs;
 	union file_handle_buf buf;
 
-	if (statx(root_fd, "", AT_EMPTY_PATH, STATX_BASIC_STATS | STATX_MNT_ID, &stx) < 0 ||
-	    fstatfs(root_fd, &fs) < 0)
+	if (statx(root_fd, "", AT_EMPTY_PATH, STATX_BASIC_STATS | STATX_MNT_ID, &stx) < 0)
 		return -errno;
+	if (fstatfs(root_fd, &fs) < 0)
+		fs.f_type = 0; /* an unknown filesystem leads nowhere */
 	*e = (struct export){.root_fd = root_fd,
 			     .root_dev = makedev(stx.stx_dev_major, stx.stx_dev_minor),
 			     .root_ino = stx.stx_ino,

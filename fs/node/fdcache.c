@@ -107,6 +107,12 @@ static bool is_over_budget_locked(const struct fdcache *c) REQUIRES(c->lock)
 	return c->n_open > c->budget + c->n_evicting && c->n_ring > c->ring_min;
 }
 
+/* The file has no handle, ever; other errors (ENOMEM, EIO) pass, and the slot is tried again. */
+static bool is_handle_refused(int rc)
+{
+	return rc == -EOPNOTSUPP || rc == -EOVERFLOW || rc == -EPERM || rc == -EACCES || rc == -EINVAL;
+}
+
 /* The second half of a first eviction: fd was the descriptor of e->slot when it began. */
 static size_t evict_with_handle(struct fdcache *c, struct fd_eviction *e, int fd)
 {
@@ -123,7 +129,7 @@ static size_t evict_with_handle(struct fdcache *c, struct fd_eviction *e, int fd
 	}
 	if (!s) {
 		closed_fd = fd;
-	} else if (rc) {
+	} else if (is_handle_refused(rc)) {
 		s->is_evictable = false;
 		ring_remove_locked(c, s);
 	} else if (handle) {

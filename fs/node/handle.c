@@ -16,7 +16,8 @@
  */
 static int backing_flags(int open_flags, bool is_direct)
 {
-	int kept = open_flags & (O_ACCMODE | O_SYNC | O_DSYNC | O_NOATIME | O_LARGEFILE);
+	/* O_NONBLOCK: whoever has it does not wait for a lease to be given back (fcntl(2)). */
+	int kept = open_flags & (O_ACCMODE | O_SYNC | O_DSYNC | O_NOATIME | O_LARGEFILE | O_NONBLOCK);
 
 	return kept | (is_direct ? O_DIRECT : 0);
 }

@@ -44,9 +44,19 @@ struct open_mode mode_decide(const struct options *opt, const struct node *node,
 	return m;
 }
 
-static int64_t timestamp_ns(const struct statx_timestamp *ts)
+/* Of any time that a program may set; what does not fit wraps around. */
+static uint64_t timestamp_ns(const struct statx_timestamp *ts)
 {
-	return ts->tv_sec * 1000000000LL + ts->tv_nsec;
+	return (uint64_t)ts->tv_sec * 1000000000U + ts->tv_nsec;
+}
+
+/* Too young to be trusted, or of the future. */
+static bool is_fresh(const struct statx_timestamp *ts, const struct timespec *now)
+{
+	if (ts->tv_sec < now->tv_sec - 1)
+		return false;
+	int64_t s = ts->tv_sec > now->tv_sec ? -1 : now->tv_sec - ts->tv_sec;
+	return s * 1000000000LL + now->tv_nsec - ts->tv_nsec < RACY_NS;
 }
 
 /* The identity of the content, or 0 if it cannot be trusted yet. */
@@ -54,12 +64,10 @@ static uint64_t content_identity(const struct statx *stx)
 {
 	struct timespec now;
 	clock_gettime(CLOCK_REALTIME, &now);
-	int64_t now_ns = now.tv_sec * 1000000000LL + now.tv_nsec;
-	int64_t mtime_ns = timestamp_ns(&stx->stx_mtime);
-	int64_t ctime_ns = timestamp_ns(&stx->stx_ctime);
-	if (now_ns - mtime_ns < RACY_NS || now_ns - ctime_ns < RACY_NS)
+	if (is_fresh(&stx->stx_mtime, &now) || is_fresh(&stx->stx_ctime, &now))
 		return 0;
-	uint64_t identity = hash_pair(hash_pair((uint64_t)mtime_ns, (uint64_t)ctime_ns), stx->stx_size);
+	uint64_t times = hash_pair(timestamp_ns(&stx->stx_mtime), timestamp_ns(&stx->stx_ctime));
+	uint64_t identity = hash_pair(times, stx->stx_size);
 	return identity ? identity : 1;
 }
 

@@ -43,8 +43,14 @@ static inline void ops_reply_err(fuse_req_t req, int err)
 /* How long the kernel may keep these attributes: attr_timeout, or 0 for set-id files, whose bits a write clears here. */
 double ops_attr_timeout(const struct fs *fs, const struct statx *stx);
 
-/* struct stat from statx; the inode number is the backing's. */
-void ops_stat_from_statx(const struct statx *stx, struct stat *st);
+/*
+ * The inode number to show: the backing's, or for what is mounted below it one that is made of both numbers, because the mount
+ * has one device number only, and programs (tar, cp, find) take files with the same two numbers for one.
+ */
+uint64_t ops_st_ino(const struct fs *fs, uint64_t dev, uint64_t ino);
+
+/* struct stat from statx. */
+void ops_stat_from_statx(const struct fs *fs, const struct statx *stx, struct stat *st);
 
 /* Fills an entry reply for a node that has just been looked up. */
 void ops_fill_entry(struct fs *fs, struct node *n, const struct statx *stx, struct fuse_entry_param *e);
@@ -60,8 +66,6 @@ void ops_serve_caller(fuse_req_t req);
 
 /* ops_node.c */
 void ops_lookup(fuse_req_t req, fuse_ino_t parent, const char *name);
-void ops_forget(fuse_req_t req, fuse_ino_t ino, uint64_t nlookup);
-void ops_forget_multi(fuse_req_t req, size_t count, struct fuse_forget_data *forgets);
 void ops_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
 void ops_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to_set,
 		 struct fuse_file_info *fi);
@@ -72,7 +76,7 @@ void ops_statx(fuse_req_t req, fuse_ino_t ino, int flags, int mask, struct fuse_
 void ops_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
 void ops_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi);
 void ops_readdirplus(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi);
-void ops_releasedir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
+void ops_releasedir(struct fs *fs, uint64_t fh);
 void ops_fsyncdir(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_info *fi);
 /* ops_tree.c */
 void ops_mknod(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode, dev_t rdev);
@@ -88,7 +92,7 @@ void ops_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode
 		struct fuse_file_info *fi);
 void ops_tmpfile(fuse_req_t req, fuse_ino_t parent, mode_t mode, struct fuse_file_info *fi);
 void ops_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
-void ops_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
+void ops_release(struct fs *fs, uint64_t fh);
 void ops_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
 void ops_fsync(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_info *fi);
 /* ops_range.c */

@@ -9,7 +9,6 @@
  * directory, which the kernel reads by one request at a time anyway.
  */
 #include "ops/ops_dir.h"
-#include "ops/watch.h"
 
 #include <dirent.h>
 #include <fcntl.h>
@@ -116,20 +115,12 @@ void ops_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 	}
 }
 
-static void release(struct fs *fs, void *dir, uint64_t unused)
+void ops_releasedir(struct fs *fs, uint64_t fh)
 {
-	struct dir *d = dir;
-	(void)unused;
+	struct dir *d = (struct dir *)(uintptr_t)fh;
+
 	opens_remove(&fs->opens, &d->link);
 	dir_free(d);
-}
-
-void ops_releasedir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
-{
-	struct fs *fs = ops_fs(req);
-	(void)ino;
-	watch_after_orphans(fs->watch, release, fs, dir_of(fi), 0);
-	ops_reply_err(req, 0);
 }
 
 /* Makes `off` the next entry. 0 or -errno. */
@@ -168,11 +159,12 @@ static void dir_consume(struct dir *d, const struct dirent64 *entry) REQUIRES(d-
 }
 
 /* What is known of an entry without looking it up; ino 0 tells the kernel so. */
-static struct fuse_entry_param entry_plain(const struct dirent64 *entry)
+static struct fuse_entry_param entry_plain(const struct fs *fs, const struct node *dir,
+					   const struct dirent64 *entry)
 {
 	struct fuse_entry_param e = {.ino = 0};
 
-	e.attr.st_ino = entry->d_ino;
+	e.attr.st_ino = ops_st_ino(fs, dir->dev, entry->d_ino);
 	e.attr.st_mode = (mode_t)entry->d_type << 12; /* DT_x are the S_IFMT bits */
 	return e;
 }
@@ -192,7 +184,7 @@ static bool entry_lookup(struct listing *l, struct node *dir, const struct diren
 	struct node *n;
 	struct statx stx;
 
-	*e = entry_plain(entry);
+	*e = entry_plain(l->fs, dir, entry);
 	if (is_dot(entry->d_name))
 		return true;
 	int rc = node_lookup(l->fs->nodes, dir, entry->d_name, &n, &stx);
@@ -213,7 +205,7 @@ static bool listing_add(struct listing *l, struct node *dir, const struct dirent
 	struct fuse_entry_param e;
 
 	if (!l->has_attrs) {
-		e = entry_plain(entry);
+		e = entry_plain(l->fs, dir, entry);
 		size_t need = fuse_add_direntry(l->req, at, room, entry->d_name, &e.attr, entry->d_off);
 		l->used += need <= room ? need : 0;
 		return need <= room;

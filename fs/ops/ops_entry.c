@@ -4,6 +4,7 @@
  */
 #include <sys/sysmacros.h>
 
+#include "base/hash.h"
 #include "base/sync.h"
 #include "ops/ops.h"
 
@@ -20,11 +21,16 @@ static struct timespec timespec_from_statx(const struct statx_timestamp *ts)
 	return (struct timespec){.tv_sec = ts->tv_sec, .tv_nsec = ts->tv_nsec};
 }
 
-void ops_stat_from_statx(const struct statx *stx, struct stat *st)
+uint64_t ops_st_ino(const struct fs *fs, uint64_t dev, uint64_t ino)
+{
+	return dev == fs->root->dev ? ino : hash_pair(dev, ino);
+}
+
+void ops_stat_from_statx(const struct fs *fs, const struct statx *stx, struct stat *st)
 {
 	*st = (struct stat){
 		.st_dev = makedev(stx->stx_dev_major, stx->stx_dev_minor),
-		.st_ino = stx->stx_ino,
+		.st_ino = ops_st_ino(fs, makedev(stx->stx_dev_major, stx->stx_dev_minor), stx->stx_ino),
 		.st_mode = stx->stx_mode,
 		.st_nlink = stx->stx_nlink,
 		.st_uid = stx->stx_uid,
@@ -47,7 +53,7 @@ void ops_fill_entry(struct fs *fs, struct node *n, const struct statx *stx, stru
 		.attr_timeout = ops_attr_timeout(fs, stx),
 		.entry_timeout = fs->opt.entry_timeout_s,
 	};
-	ops_stat_from_statx(stx, &e->attr);
+	ops_stat_from_statx(fs, stx, &e->attr);
 	sync_answering();
 }
 

@@ -1,5 +1,5 @@
 /*
- * Lookup and forget, and what is asked of a file as a whole: attributes, a symlink's target, the
+ * Lookup, and what is asked of a file as a whole: attributes, a symlink's target, the
  * filesystem's sizes. Any worker; no state of its own. The kernel has checked permissions before
  * any of this is called (default_permissions), so a handler only carries out; it must not weaken
  * what the backing does by itself for the daemon's caller, which is: clearing set-id bits.
@@ -8,11 +8,11 @@
 #include <limits.h>
 #include <stdio.h>
 #include <sys/statvfs.h>
+#include <sys/sysmacros.h>
 
 #include "node/handle.h"
 #include "ops/ops.h"
 #include "ops/rule.h"
-#include "ops/watch.h"
 
 #define STATX_WANTED (STATX_BASIC_STATS | STATX_BTIME)
 
@@ -67,29 +67,6 @@ void ops_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 	ops_reply_entry(req, n, &stx);
 }
 
-static void forget(struct fs *fs, void *node, uint64_t nlookup)
-{
-	node_forget(fs->nodes, node, nlookup);
-}
-
-void ops_forget(fuse_req_t req, fuse_ino_t ino, uint64_t nlookup)
-{
-	struct fs *fs = ops_fs(req);
-
-	watch_after_orphans(fs->watch, forget, fs, ops_node(fs, ino), nlookup);
-	fuse_reply_none(req);
-}
-
-void ops_forget_multi(fuse_req_t req, size_t count, struct fuse_forget_data *forgets)
-{
-	struct fs *fs = ops_fs(req);
-
-	for (size_t i = 0; i < count; i++)
-		watch_after_orphans(fs->watch, forget, fs, ops_node(fs, forgets[i].ino),
-				    forgets[i].nlookup);
-	fuse_reply_none(req);
-}
-
 /*
  * A descriptor for the file's attributes: the open file's own where the request came through one,
  * since that is at hand, else the node's, borrowed. >= 0 or -errno; pair with attr_fd_put().
@@ -124,7 +101,7 @@ static void reply_attr(fuse_req_t req, const struct statx *stx)
 {
 	struct stat st;
 
-	ops_stat_from_statx(stx, &st);
+	ops_stat_from_statx(ops_fs(req), stx, &st);
 	sync_answering();
 	fuse_reply_attr(req, &st, ops_attr_timeout(ops_fs(req), stx));
 }
@@ -152,6 +129,7 @@ void ops_statx(fuse_req_t req, fuse_ino_t ino, int flags, int mask, struct fuse_
 	if (rc) {
 		ops_reply_err(req, rc);
 	} else {
+		stx.stx_ino = ops_st_ino(fs, makedev(stx.stx_dev_major, stx.stx_dev_minor), stx.stx_ino);
 		sync_answering();
 		fuse_reply_statx(req, 0, &stx, ops_attr_timeout(fs, &stx));
 	}
@@ -242,6 +220,19 @@ static int apply_attr(struct fs *fs, struct node *n, int fd, const struct stat *
 	return rc;
 }
 
+/*
+ * Nothing to set (apply_attr()), from who is neither root nor the owner: the kernel has checked no right to it. It need not be
+ * done: a write of theirs clears the bits by itself.
+ */
+static bool is_anybodys_wish(fuse_req_t req, int fd, int to_set)
+{
+	uid_t uid = fuse_req_ctx(req)->uid;
+	struct statx stx;
+
+	return !(to_set & SET_EFFECT) && uid != 0 &&
+	       statx(fd, "", AT_EMPTY_PATH, STATX_UID, &stx) == 0 && stx.stx_uid != uid;
+}
+
 void ops_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to_set, struct fuse_file_info *fi)
 {
 	struct fs *fs = ops_fs(req);
@@ -254,7 +245,9 @@ void ops_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to_set, 
 		return;
 	}
 	ops_serve_caller(req);
-	int rc = apply_attr(fs, n, fd, attr, to_set, fi && S_ISREG(n->type));
+	int rc = is_anybodys_wish(req, fd, to_set)
+			 ? 0
+			 : apply_attr(fs, n, fd, attr, to_set, fi && S_ISREG(n->type));
 	if (!rc && statx(fd, "", AT_EMPTY_PATH, STATX_WANTED, &stx) < 0)
 		rc = -errno;
 	attr_fd_put(fs, n, fi);

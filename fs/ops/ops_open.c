@@ -11,7 +11,6 @@
 #include "node/mode.h"
 #include "ops/ops.h"
 #include "ops/rule.h"
-#include "ops/watch.h"
 
 /* Flags of the program that openat() takes over when it makes a file; the rest is the kernel's or decided per request. */
 #define CREATE_FLAGS (O_ACCMODE | O_EXCL | O_TRUNC | O_SYNC | O_DSYNC | O_NOATIME)
@@ -84,8 +83,10 @@ void ops_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 	struct node *n = ops_node(fs, ino);
 	struct open_mode m = decide(fs, n, fi->flags);
 	struct handle *h = NULL;
-	if (fs->has_killpriv && fi->flags & O_TRUNC)
+	if (fs->has_killpriv && fi->flags & O_TRUNC) {
+		ops_serve_caller(req); /* whether S_ISGID goes with it depends on the caller's group */
 		cred_set_fsetid(&ops_worker()->cred, !fi->kill_suidgid);
+	}
 	int err = open_by_mode(fs, n, fi->flags, &m, &h);
 	if (err < 0) {
 		ops_reply_err(req, err);
@@ -171,21 +172,12 @@ void ops_tmpfile(fuse_req_t req, fuse_ino_t parent, mode_t mode, struct fuse_fil
 	create_at(req, parent, NULL, O_TMPFILE, mode, fi);
 }
 
-static void release(struct fs *fs, void *handle, uint64_t unused)
+void ops_release(struct fs *fs, uint64_t fh)
 {
-	struct handle *h = handle;
-	(void)unused;
+	struct handle *h = (struct handle *)(uintptr_t)fh;
 	opens_remove(&fs->opens, &h->link);
 	mode_closed(h->node, h);
 	(void)handle_close(h); /* the kernel tells nobody of its result */
-}
-
-void ops_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
-{
-	struct fs *fs = ops_fs(req);
-	(void)ino;
-	watch_after_orphans(fs->watch, release, fs, ops_handle(fi), 0);
-	ops_reply_err(req, 0);
 }
 
 /*

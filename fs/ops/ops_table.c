@@ -1,6 +1,7 @@
 /*
  * Which handler serves which request. READ and WRITE are missing on purpose: the session reads them
- * from /dev/fuse itself (session.c), so that payloads land aligned, or stay in a pipe. Locks are
+ * from /dev/fuse itself (session.c), so that payloads land aligned, or stay in a pipe; and what
+ * gives back, FORGET, RELEASE and RELEASEDIR (ops_end.c), which must not want for memory. Locks are
  * missing because the kernel keeps them, and access because it checks permissions
  * (default_permissions); where poll is missing, libfuse tells the kernel once to use its default,
  * as for any file on a disk.
@@ -11,8 +12,6 @@
 const struct fuse_lowlevel_ops ops_table = {
 	.init = session_init,
 	.lookup = ops_lookup,
-	.forget = ops_forget,
-	.forget_multi = ops_forget_multi,
 	.getattr = ops_getattr,
 	.setattr = ops_setattr,
 	.statx = ops_statx,
@@ -28,13 +27,11 @@ const struct fuse_lowlevel_ops ops_table = {
 	.create = ops_create,
 	.tmpfile = ops_tmpfile,
 	.open = ops_open,
-	.release = ops_release,
 	.flush = ops_flush,
 	.fsync = ops_fsync,
 	.opendir = ops_opendir,
 	.readdir = ops_readdir,
 	.readdirplus = ops_readdirplus,
-	.releasedir = ops_releasedir,
 	.fsyncdir = ops_fsyncdir,
 	.fallocate = ops_fallocate,
 	.lseek = ops_lseek,

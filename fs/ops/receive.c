@@ -54,6 +54,7 @@ static struct received receive_by_pipe(const struct receiver *from, struct worke
 
 struct received receive(struct receiver *from, struct worker *w)
 {
+	worker_retry_pipe(w);
 	if (w->pipe.rd >= 0 && atomic_load_explicit(&from->pipe_credit, memory_order_relaxed) > 0) {
 		struct received r = receive_by_pipe(from, w);
 		bool is_retry_by_memory = r.n == -EINVAL || r.n == -EIO || r.n == -ENOMEM;

@@ -14,16 +14,26 @@
 #include "data/account.h"
 #include "ops/notify.h"
 #include "ops/ops.h"
+#include "ops/ops_end.h"
 #include "ops/ops_file.h"
 #include "ops/receive.h"
 #include "ops/watch.h"
 
 #define IDLE_KEPT      4 /* workers that wait in read(2); more are parked */
-#define N_THREADS      512
+#define N_SEATS        256 /* the most of threads= */
 #define KICK_SIGNAL    SIGUSR2 /* interrupts a worker's read(2) */
 #define KICK_EVERY_NS  (5L * 1000 * 1000)
 #define DRAIN_QUIET_NS (50L * 1000 * 1000)
 #define DRAIN_TRIES    40 /* 2 s */
+#define REFUSED_NS \
+	(100L * 1000 * 1000) /* so long after a worker could not start no other is tried */
+
+/* A worker's place. One that has ended leaves it to the next, who waits for the rest of its thread. */
+struct seat {
+	struct session *session; /* immutable */
+	pthread_t thread;
+	enum { SEAT_FREE, SEAT_TAKEN, SEAT_LEFT } state; /* guarded by the session's mutex */
+};
 
 struct session {
 	struct fs *fs;
@@ -33,7 +43,6 @@ struct session {
 	pthread_t main_thread;
 	atomic_uint idle; /* workers waiting for a request */
 	atomic_uint received; /* requests so far; wraps */
-	atomic_uint n_watched; /* its slots in use */
 	atomic_bool is_ending; /* pairs with the kick: seen by every worker after its read(2) */
 	struct mutex mutex; /* a leaf; guards the rest */
 	pthread_cond_t unparked;
@@ -42,7 +51,8 @@ struct session {
 	pthread_cond_t settled;
 	unsigned ready; /* workers that could serve, ever */
 	int refused; /* why the last one that could not, could not: -errno */
-	pthread_t thread[N_THREADS]; /* twice the most of threads=, as some may not get the memory to start */
+	int64_t refused_ns; /* and when */
+	struct seat seat[N_SEATS];
 };
 
 static _Thread_local struct worker *current_worker;
@@ -93,13 +103,32 @@ static void serve(struct session *s, struct worker *w, struct received r)
 		ops_file_read(&fr, &rin);
 	} else if (in->opcode == FUSE_SYNCFS) {
 		reply_send_err(w, &fr.to, syncfs(s->fs->root_fd) < 0 ? -errno : 0);
-	} else {
+	} else if (!ops_end_serve(&fr, in)) {
 		struct fuse_buf buf = {.mem = receive_head(w), .size = (size_t)r.n};
 		fuse_session_process_buf(s->se, &buf);
 	}
 }
 
 static int spawn_locked(struct session *s);
+
+static int64_t now_ns(void)
+{
+	struct timespec now;
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec * 1000000000LL + now.tv_nsec;
+}
+
+/* A worker could not start just now, so the next one could not either. */
+static bool is_refused_locked(const struct session *s) REQUIRES(s->mutex)
+{
+	return s->refused != 0 && now_ns() - s->refused_ns < REFUSED_NS;
+}
+
+static void note_refused_locked(struct session *s, int err) REQUIRES(s->mutex)
+{
+	s->refused = err;
+	s->refused_ns = now_ns();
+}
 
 /* The last waiting worker has taken a request: bring another to wait. */
 static void call_another(struct session *s)
@@ -108,9 +137,11 @@ static void call_another(struct session *s)
 	if (s->parked > s->wanted) {
 		s->wanted++;
 		pthread_cond_signal(&s->unparked);
-	} else if (s->started - s->finished < s->limit && s->started < N_THREADS &&
+	} else if (s->started - s->finished < s->limit && !is_refused_locked(s) &&
 		   !atomic_load(&s->is_ending)) {
-		(void)spawn_locked(s); /* refused: those there are serve on */
+		int err = spawn_locked(s); /* refused: those there are serve on */
+		if (err < 0)
+			note_refused_locked(s, err);
 	}
 	mutex_unlock(&s->mutex);
 }
@@ -161,9 +192,8 @@ static bool work_once(struct session *s, struct worker *w, struct watch_slot *sl
 	return r.n != -ENODEV;
 }
 
-static void work(struct session *s, struct worker *w)
+static void work(struct session *s, struct worker *w, struct watch_slot *slot)
 {
-	struct watch_slot *slot = watch_slot(s->fs->watch, atomic_fetch_add(&s->n_watched, 1));
 	while (!atomic_load(&s->is_ending)) {
 		if (!work_once(s, w, slot)) {
 			if (!atomic_exchange(&s->is_ending, true))
@@ -181,7 +211,7 @@ static void settle(struct session *s, int err)
 	if (err == 0)
 		s->ready++;
 	else
-		s->refused = err;
+		note_refused_locked(s, err);
 	bool has_others = s->ready > 0;
 	pthread_cond_signal(&s->settled);
 	mutex_unlock(&s->mutex);
@@ -191,7 +221,8 @@ static void settle(struct session *s, int err)
 
 static void *worker_run(void *arg)
 {
-	struct session *s = arg;
+	struct seat *seat = arg;
+	struct session *s = seat->session;
 	struct worker w = {.pipe = {.rd = -1, .wr = -1}, .spare = {.rd = -1, .wr = -1}};
 	struct cred cred;
 	(void)pthread_setname_np(pthread_self(), "zcfs-worker");
@@ -203,10 +234,11 @@ static void *worker_run(void *arg)
 	settle(s, err);
 	if (err == 0) {
 		current_worker = &w;
-		work(s, &w);
+		work(s, &w, watch_slot(s->fs->watch, (size_t)(seat - s->seat)));
 	}
 	worker_fini(&w);
 	mutex_lock(&s->mutex);
+	seat->state = SEAT_LEFT;
 	s->finished++;
 	mutex_unlock(&s->mutex);
 	return NULL;
@@ -214,7 +246,13 @@ static void *worker_run(void *arg)
 
 static int spawn_locked(struct session *s) REQUIRES(s->mutex)
 {
-	int err = pthread_create(&s->thread[s->started], NULL, worker_run, s);
+	struct seat *seat = s->seat;
+	while (seat->state == SEAT_TAKEN)
+		seat++; /* there is another: fewer than the limit run */
+	if (seat->state == SEAT_LEFT)
+		pthread_join(seat->thread, NULL); /* all but over: it has unlocked the mutex for the last time */
+	int err = pthread_create(&seat->thread, NULL, worker_run, seat);
+	seat->state = err == 0 ? SEAT_TAKEN : SEAT_FREE;
 	if (err == 0)
 		s->started++;
 	return -err;
@@ -234,11 +272,13 @@ int session_new(struct fs *fs, struct fuse_session *se, struct session **out)
 			      .se = se,
 			      .receiver = {.dev_fd = fuse_session_fd(se)},
 			      .limit = fs->opt.threads};
+	for (size_t i = 0; i < N_SEATS; i++)
+		s->seat[i].session = s;
 	s->main_thread = pthread_self();
 	mutex_init(&s->mutex);
 	pthread_cond_init(&s->unparked, NULL);
 	pthread_cond_init(&s->settled, NULL);
-	int err = watch_new(s->receiver.dev_fd, N_THREADS, &fs->watch);
+	int err = watch_new(s->receiver.dev_fd, N_SEATS, &fs->watch);
 	if (err == 0)
 		err = notifier_new(se, &fs->notifier);
 	if (err < 0) {
@@ -268,12 +308,12 @@ int session_start(struct session *s)
 static bool kick_all(struct session *s)
 {
 	mutex_lock(&s->mutex);
-	unsigned started = s->started;
-	bool is_done = s->finished == started;
+	bool is_done = s->finished == s->started;
 	pthread_cond_broadcast(&s->unparked);
+	for (size_t i = 0; i < N_SEATS; i++)
+		if (s->seat[i].state == SEAT_TAKEN)
+			pthread_kill(s->seat[i].thread, KICK_SIGNAL);
 	mutex_unlock(&s->mutex);
-	for (unsigned i = 0; i < started && !is_done; i++)
-		pthread_kill(s->thread[i], KICK_SIGNAL);
 	return is_done;
 }
 
@@ -306,8 +346,9 @@ void session_stop(struct session *s)
 	atomic_store(&s->is_ending, true);
 	while (!kick_all(s))
 		nanosleep(&pause, NULL);
-	for (unsigned i = 0; i < s->started; i++)
-		pthread_join(s->thread[i], NULL);
+	for (size_t i = 0; i < N_SEATS; i++)
+		if (s->seat[i].state != SEAT_FREE)
+			pthread_join(s->seat[i].thread, NULL);
 	notifier_free(s->fs->notifier);
 	s->fs->notifier = NULL;
 }

@@ -23,9 +23,9 @@
 /* What waits for the orphans' end. */
 struct deferred {
 	struct deferred *next;
-	void (*act)(struct fs *fs, void *what, uint64_t count);
+	watch_act act;
 	struct fs *fs;
-	void *what;
+	uint64_t what;
 	uint64_t count;
 };
 
@@ -105,8 +105,7 @@ void watch_end_orphan(struct watch *w)
 	mutex_unlock(&w->mutex);
 }
 
-void watch_after_orphans(struct watch *w, void (*act)(struct fs *fs, void *what, uint64_t count),
-			 struct fs *fs, void *what, uint64_t count)
+void watch_after_orphans(struct watch *w, watch_act act, struct fs *fs, uint64_t what, uint64_t count)
 {
 	struct deferred *d = NULL;
 	bool has_orphans = atomic_load(&w->n_orphans) > 0;

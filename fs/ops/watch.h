@@ -50,11 +50,12 @@ static inline void watch_end(struct watch *w, struct watch_slot *slot)
 		watch_end_orphan(w);
 }
 
+typedef void (*watch_act)(struct fs *fs, uint64_t what, uint64_t count);
+
 /*
  * Carries out act(fs, what, count) now; or, while there are orphans, when the last of them has ended, by
  * any worker, or by watch_free(), in order. Without memory to note it, it is never done: leaked rather than used after its end.
  */
-void watch_after_orphans(struct watch *w, void (*act)(struct fs *fs, void *what, uint64_t count),
-			 struct fs *fs, void *what, uint64_t count);
+void watch_after_orphans(struct watch *w, watch_act act, struct fs *fs, uint64_t what, uint64_t count);
 
 #endif

@@ -23,6 +23,24 @@ setup() {
 	[ "$(<"$MNT/dir/file")" = in ]
 }
 
+@test "files of two filesystems below have numbers of their own, though theirs may be the same" {
+	mkdir "$BACKING/second"
+	mount -t tmpfs tmpfs "$BACKING/second"
+	echo one >"$BACKING/other/same"
+	touch "$BACKING/second/file"
+	echo two >"$BACKING/second/same"
+	ln "$BACKING/other/same" "$BACKING/other/link"
+	ln "$BACKING/second/same" "$BACKING/second/link"
+	[ "$(stat -c %i "$BACKING/other/same")" = "$(stat -c %i "$BACKING/second/same")" ]
+	mount_zcfs
+	[ "$(stat -c %i "$MNT/other/same")" != "$(stat -c %i "$MNT/second/same")" ]
+	[ "$(stat -c %i "$MNT/other/same")" = "$(stat -c %i "$MNT/other/link")" ]
+	[ "$(find "$MNT/second/same" -printf %i)" = "$(find "$MNT/second" -name same -printf %i)" ]
+	[ "$(ls -i "$MNT/second" | awk '$2 == "same" { print $1 }')" = "$(stat -c %i "$MNT/second/same")" ]
+	tar -C "$MNT" -cf - other second | tar -C "$BATS_TEST_TMPDIR" -xf -
+	[ "$(<"$BATS_TEST_TMPDIR/second/link")" = two ]
+}
+
 @test "xdev: they are listed and refused with EXDEV, also when they come while it is mounted" {
 	mount_zcfs xdev
 	[ "$(ls "$MNT")" = $'bound\ndir\nother' ]
