@@ -16,6 +16,8 @@
 
 /* A change within this time of the last one might leave the same timestamp. Far above a jiffy (10 ms at HZ=100). */
 #define RACY_NS (50LL * 1000 * 1000)
+/* Far longer than from the kernel's filling of a page to its asking for the write. */
+#define SHAKEN_NS (1000LL * 1000 * 1000)
 
 /* Packed into node->last_mode: bit 0 valid, 1 O_DIRECT asked, 2 cached, 3 kept, 8.. path, 16.. reason, 32.. O_ACCMODE. */
 enum { LAST_VALID = 1, LAST_DIRECT = 2, LAST_CACHED = 4, LAST_KEPT = 8 };
@@ -71,8 +73,39 @@ static uint64_t content_identity(const struct statx *stx)
 	return identity ? identity : 1;
 }
 
+static int64_t now_ns(void)
+{
+	struct timespec now;
+	clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+	return now.tv_sec * 1000000000LL + now.tv_nsec;
+}
+
+void mode_shake(struct node *node)
+{
+	if (atomic_load_explicit(&node->opens_cached, memory_order_seq_cst) > 0)
+		atomic_store_explicit(&node->shaken_until_ns, now_ns() + SHAKEN_NS, memory_order_seq_cst);
+}
+
+bool mode_is_shaken(const struct node *node)
+{
+	int64_t until = atomic_load_explicit(&node->shaken_until_ns, memory_order_seq_cst);
+	return until != 0 && now_ns() < until;
+}
+
+void mode_told(struct node *node, const struct statx *stx)
+{
+	uint64_t told = hash_pair(timestamp_ns(&stx->stx_mtime), stx->stx_size);
+	uint64_t before = atomic_load_explicit(&node->told, memory_order_relaxed);
+	if (told == before)
+		return;
+	atomic_store_explicit(&node->told, told, memory_order_relaxed);
+	if (before != 0)
+		mode_shake(node);
+}
+
 void mode_opened(struct node *node, const struct handle *h, const struct statx *stx, struct open_mode *m)
 {
+	bool has_others = atomic_load_explicit(&node->opens_cached, memory_order_seq_cst) > 0;
 	atomic_fetch_add_explicit(m->is_cached ? &node->opens_cached : &node->opens_direct, 1,
 				  memory_order_seq_cst);
 	if (stx) { /* an open that does not use the cache must not take it from those that do */
@@ -81,6 +114,8 @@ void mode_opened(struct node *node, const struct handle *h, const struct statx *
 							   memory_order_relaxed);
 		m->keep_cache = identity != 0 && identity == before;
 	}
+	if (has_others && !m->keep_cache)
+		mode_shake(node);
 	uint64_t last = LAST_VALID | (h->open_flags & O_DIRECT ? LAST_DIRECT : 0) |
 			(m->is_cached ? LAST_CACHED : 0) | (m->keep_cache ? LAST_KEPT : 0) |
 			(uint64_t)m->path << 8 | (uint64_t)m->reason << 16 |

@@ -8,6 +8,10 @@
  *     those of the moment that cache began.
  *  3. While a node has cached opens, or was mapped through an open without, a write past the cache invalidates the kernel's pages before it is answered
  *     (ops/notify.h), since the kernel does not do so after an asynchronous direct write.
+ *  4. A write through the cache: the kernel fills the page, unlocks it, and then asks for the write. If it drops the page in between,
+ *     a reader brings the old bytes back, and they would stay. So for SHAKEN_NS after it may have dropped pages of a node that has
+ *     cached opens, such writes invalidate theirs as well. It drops pages when attributes it is told have another mtime or size,
+ *     at an open that does not keep the cache, and when it is asked to.
  */
 #ifndef ZCFS_NODE_MODE_H
 #define ZCFS_NODE_MODE_H
@@ -44,6 +48,13 @@ void mode_closed(struct node *node, const struct handle *h);
  * read from the backing: a write that does not find the node marked was then carried out before that.
  */
 void mode_mapped(struct node *node);
+
+/* The kernel is about to be told these attributes. */
+void mode_told(struct node *node, const struct statx *stx);
+/* The kernel is about to drop pages of the node for another reason. */
+void mode_shake(struct node *node);
+/* Whether rule 4 holds now. */
+bool mode_is_shaken(const struct node *node);
 
 /* Whether a write past the kernel's page cache must invalidate it: some open of the node, or a mapping, uses it. */
 bool mode_has_cached_opens(const struct node *node);

@@ -52,6 +52,8 @@ struct node {
 	_Atomic int path_rule; /* enum path_id by the mount's rules, or -1 if not worked out */
 	/* of the content the kernel's page cache holds; 0: none known */
 	_Atomic uint64_t cached_identity;
+	_Atomic uint64_t told; /* a hash of the mtime and size that the kernel was told last; 0: none */
+	_Atomic int64_t shaken_until_ns; /* CLOCK_MONOTONIC_COARSE */
 	/* packed: flags, path and reason of the last open, for io_mode (node/mode.c) */
 	_Atomic uint64_t last_mode;
 };

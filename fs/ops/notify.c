@@ -18,6 +18,9 @@ struct item {
 	uint64_t len_bytes;
 	size_t written_bytes;
 	bool has_answer; /* to: a WRITE waits for it */
+	/* guarded by the notifier's mutex */
+	bool is_waited; /* by notifier_drop_within(), which frees it */
+	bool is_done;
 };
 
 struct notifier {
@@ -25,6 +28,7 @@ struct notifier {
 	pthread_t thread;
 	struct mutex mutex; /* a leaf */
 	pthread_cond_t changed;
+	pthread_cond_t done; /* of CLOCK_MONOTONIC: some item that is waited for */
 	struct item *head GUARDED_BY(mutex);
 	struct item **tail GUARDED_BY(mutex);
 	bool is_ending GUARDED_BY(mutex);
@@ -54,13 +58,26 @@ static struct item *item_take(struct notifier *n) EXCLUDES(n->mutex)
 	return it;
 }
 
+/* Whoever is last to know the item frees it. */
+static void item_end(struct notifier *n, struct item *it) EXCLUDES(n->mutex)
+{
+	mutex_lock(&n->mutex);
+	bool is_waited = it->is_waited;
+	it->is_done = true;
+	if (is_waited)
+		pthread_cond_broadcast(&n->done);
+	mutex_unlock(&n->mutex);
+	if (!is_waited)
+		free(it);
+}
+
 static void *notifier_run(void *arg)
 {
 	struct notifier *n = arg;
 	(void)pthread_setname_np(pthread_self(), "zcfs-notify");
 	for (struct item *it = item_take(n); it; it = item_take(n)) {
 		item_carry_out(n, it);
-		free(it);
+		item_end(n, it);
 	}
 	return NULL;
 }
@@ -74,9 +91,15 @@ int notifier_new(struct fuse_session *se, struct notifier **out)
 	n->tail = &n->head;
 	mutex_init(&n->mutex);
 	pthread_cond_init(&n->changed, NULL);
+	pthread_condattr_t attr;
+	pthread_condattr_init(&attr);
+	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	pthread_cond_init(&n->done, &attr);
+	pthread_condattr_destroy(&attr);
 	int err = pthread_create(&n->thread, NULL, notifier_run, n);
 	if (err) {
 		pthread_cond_destroy(&n->changed);
+		pthread_cond_destroy(&n->done);
 		mutex_fini(&n->mutex);
 		free(n);
 		return -err;
@@ -99,8 +122,23 @@ void notifier_free(struct notifier *n)
 	if (!n)
 		return;
 	pthread_cond_destroy(&n->changed);
+	pthread_cond_destroy(&n->done);
 	mutex_fini(&n->mutex);
 	free(n);
+}
+
+/* False: too late, the mount is going, and its cache with it. */
+static bool item_put(struct notifier *n, struct item *it) EXCLUDES(n->mutex)
+{
+	mutex_lock(&n->mutex);
+	bool is_late = n->is_ending;
+	if (!is_late) {
+		*n->tail = it;
+		n->tail = &it->next;
+		pthread_cond_signal(&n->changed);
+	}
+	mutex_unlock(&n->mutex);
+	return !is_late;
 }
 
 static void enqueue(struct notifier *n, const struct item *on_stack) EXCLUDES(n->mutex)
@@ -111,15 +149,7 @@ static void enqueue(struct notifier *n, const struct item *on_stack) EXCLUDES(n-
 		return;
 	}
 	*it = *on_stack;
-	mutex_lock(&n->mutex);
-	bool is_late = n->is_ending;
-	if (!is_late) {
-		*n->tail = it;
-		n->tail = &it->next;
-		pthread_cond_signal(&n->changed);
-	}
-	mutex_unlock(&n->mutex);
-	if (is_late) { /* the mount is going, and its cache with it: only the answer counts */
+	if (!item_put(n, it)) {
 		if (it->has_answer)
 			reply_send_written(NULL, &it->to, it->written_bytes);
 		free(it);
@@ -138,8 +168,35 @@ void notifier_answer_write(struct notifier *n, const struct reply_to *to, fuse_i
 	enqueue(n, &it);
 }
 
-void notifier_drop(struct notifier *n, fuse_ino_t ino)
+void notifier_drop(struct notifier *n, fuse_ino_t ino, uint64_t off_bytes, uint64_t len_bytes)
 {
-	const struct item it = {.ino = ino};
+	const struct item it = {.ino = ino, .off_bytes = off_bytes, .len_bytes = len_bytes};
 	enqueue(n, &it);
+}
+
+void notifier_drop_within(struct notifier *n, fuse_ino_t ino, uint64_t off_bytes,
+			  uint64_t len_bytes, int64_t wait_ns)
+{
+	struct timespec until;
+	int rc = 0;
+	struct item *it = malloc(sizeof(*it));
+	if (!it)
+		return;
+	*it = (struct item){.ino = ino, .off_bytes = off_bytes, .len_bytes = len_bytes, .is_waited = true};
+	if (!item_put(n, it)) {
+		free(it);
+		return;
+	}
+	clock_gettime(CLOCK_MONOTONIC, &until);
+	until.tv_nsec += wait_ns % 1000000000;
+	until.tv_sec += wait_ns / 1000000000 + until.tv_nsec / 1000000000;
+	until.tv_nsec %= 1000000000;
+	mutex_lock(&n->mutex);
+	while (!it->is_done && rc == 0)
+		rc = pthread_cond_timedwait(&n->done, &n->mutex.m, &until);
+	bool is_done = it->is_done;
+	it->is_waited = false;
+	mutex_unlock(&n->mutex);
+	if (is_done)
+		free(it);
 }

@@ -36,10 +36,14 @@ void notifier_answer_write(struct notifier *n, const struct reply_to *to, fuse_i
 			   uint64_t off_bytes, uint64_t len_bytes, size_t written_bytes);
 
 /*
- * Drops all of the kernel's cached pages and attributes of inode `ino`, soon. For a write that went through the cache and is
- * answered already: until its answer the kernel may hold its last page locked, and dropping that one would wait for ever.
- * Never blocks but when short of memory.
+ * Drops the kernel's cached attributes of inode `ino` and its pages of [off, off + len) (len 0: to the end), soon. For a write
+ * that went through the cache and is answered already: until its answer the kernel may hold its last page locked, and dropping
+ * that one would wait for ever. Never blocks but when short of memory.
  */
-void notifier_drop(struct notifier *n, fuse_ino_t ino);
+void notifier_drop(struct notifier *n, fuse_ino_t ino, uint64_t off_bytes, uint64_t len_bytes);
+
+/* The same, waiting until it is done, at most wait_ns: for a write not answered yet. After that it is done in its time. */
+void notifier_drop_within(struct notifier *n, fuse_ino_t ino, uint64_t off_bytes,
+			  uint64_t len_bytes, int64_t wait_ns);
 
 #endif

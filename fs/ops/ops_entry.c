@@ -6,6 +6,7 @@
 
 #include "base/hash.h"
 #include "base/sync.h"
+#include "node/mode.h"
 #include "ops/ops.h"
 
 double ops_attr_timeout(const struct fs *fs, const struct statx *stx)
@@ -54,6 +55,7 @@ void ops_fill_entry(struct fs *fs, struct node *n, const struct statx *stx, stru
 		.entry_timeout = fs->opt.entry_timeout_s,
 	};
 	ops_stat_from_statx(fs, stx, &e->attr);
+	mode_told(n, stx);
 	sync_answering();
 }
 

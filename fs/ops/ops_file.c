@@ -9,8 +9,11 @@
 #include <unistd.h>
 
 #include "data/account.h"
+#include "node/dio.h"
 #include "node/mode.h"
 #include "ops/notify.h"
+
+#define DROP_WAIT_NS (2LL * 1000 * 1000)
 
 static void book(const struct file_request *r, const struct io_request *rq,
 		 const struct account *acc, bool is_write, int64_t result)
@@ -80,7 +83,22 @@ static void answer_displaced(const struct file_request *r, const struct io_reque
 	}
 	/* The kernel may hold the write's last page locked until the answer. */
 	reply_send_written(r->w, &r->to, (size_t)n);
-	notifier_drop(r->fs->notifier, r->nodeid);
+	notifier_drop(r->fs->notifier, r->nodeid, 0, 0);
+}
+
+/*
+ * A write through the kernel's cache, of whose pages some may have been dropped since the kernel filled them, and read again
+ * before they were written (node/mode.h, rule 4). Where it covers whole pages none of them is locked by the kernel until the
+ * answer, and they are dropped before it; the limit is for a kernel that sees that differently.
+ */
+static void answer_shaken(const struct file_request *r, const struct io_request *rq, ssize_t n)
+{
+	bool is_whole = rq->off_bytes % DIO_ALIGN_DEFAULT == 0 && (uint64_t)n % DIO_ALIGN_DEFAULT == 0;
+	if (is_whole)
+		notifier_drop_within(r->fs->notifier, r->nodeid, rq->off_bytes, (uint64_t)n, DROP_WAIT_NS);
+	reply_send_written(r->w, &r->to, (size_t)n);
+	if (!is_whole)
+		notifier_drop(r->fs->notifier, r->nodeid, rq->off_bytes, (uint64_t)n);
 }
 
 static void answer_write(const struct file_request *r, const struct io_request *rq, ssize_t n)
@@ -89,9 +107,12 @@ static void answer_write(const struct file_request *r, const struct io_request *
 		reply_send_err(r->w, &r->to, (int)n);
 	else if (is_append_displaced(r->w, rq, n))
 		answer_displaced(r, rq, n);
-	else if (is_past_cache(rq))
+	else if (is_past_cache(rq)) {
+		mode_shake(rq->handle->node);
 		notifier_answer_write(r->fs->notifier, &r->to, r->nodeid, rq->off_bytes,
 				      (uint64_t)n, (size_t)n);
+	} else if (!rq->is_writeback && mode_is_shaken(rq->handle->node))
+		answer_shaken(r, rq, n);
 	else
 		reply_send_written(r->w, &r->to, (size_t)n);
 }

@@ -11,6 +11,7 @@
 #include <sys/sysmacros.h>
 
 #include "node/handle.h"
+#include "node/mode.h"
 #include "ops/ops.h"
 #include "ops/rule.h"
 
@@ -97,11 +98,12 @@ static int attr_statx(struct fs *fs, struct node *n, const struct fuse_file_info
 	return rc;
 }
 
-static void reply_attr(fuse_req_t req, const struct statx *stx)
+static void reply_attr(fuse_req_t req, struct node *n, const struct statx *stx)
 {
 	struct stat st;
 
 	ops_stat_from_statx(ops_fs(req), stx, &st);
+	mode_told(n, stx);
 	sync_answering();
 	fuse_reply_attr(req, &st, ops_attr_timeout(ops_fs(req), stx));
 }
@@ -115,7 +117,7 @@ void ops_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 	if (rc)
 		ops_reply_err(req, rc);
 	else
-		reply_attr(req, &stx);
+		reply_attr(req, ops_node(fs, ino), &stx);
 }
 
 /* mask is what the kernel lacks; it is given everything, for it caches what it gets. */
@@ -129,6 +131,7 @@ void ops_statx(fuse_req_t req, fuse_ino_t ino, int flags, int mask, struct fuse_
 	if (rc) {
 		ops_reply_err(req, rc);
 	} else {
+		mode_told(ops_node(fs, ino), &stx);
 		stx.stx_ino = ops_st_ino(fs, makedev(stx.stx_dev_major, stx.stx_dev_minor), stx.stx_ino);
 		sync_answering();
 		fuse_reply_statx(req, 0, &stx, ops_attr_timeout(fs, &stx));
@@ -254,7 +257,7 @@ void ops_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to_set, 
 	if (rc)
 		ops_reply_err(req, rc);
 	else
-		reply_attr(req, &stx);
+		reply_attr(req, n, &stx);
 }
 
 void ops_readlink(fuse_req_t req, fuse_ino_t ino)

@@ -59,7 +59,7 @@ fsx() { tool fsx "$@" --check "$BACKING/file" "$MNT/file"; }
 
 @test "buffered, O_DIRECT and mapped descriptors open at once" { on_each_path fsx --mode mixed --ops "$(operations 4000)"; }
 
-# Through the kernel's cache a buffered write may be late by one for a moment; where it holds no pages none may.
+# Through the kernel's cache a buffered write of no whole pages may be late by one for a moment; where that holds none none may.
 race() {
 	# shellcheck disable=SC2154 # on_each_path has it
 	if [[ $cache == kernel && $path != direct ]]; then set -- --lag; fi

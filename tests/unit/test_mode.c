@@ -228,6 +228,30 @@ TEST(live_opens_are_counted_by_kind)
 	CHECK_EQ(n.opens_direct, 0);
 }
 
+TEST(dropped_pages_are_dropped_again_by_writes_for_a_while)
+{
+	struct node n = fresh_node();
+	struct statx stx = changed_before(SECOND_NS), later = changed_before(SECOND_NS / 2);
+	struct handle cached = {.node = &n, .is_cached = true};
+
+	mode_told(&n, &stx);
+	mode_told(&n, &later);
+	mode_shake(&n);
+	CHECK(!mode_is_shaken(&n)); /* nobody writes through the cache */
+	CHECK(!is_kept(&n, true, &stx));
+	CHECK(!mode_is_shaken(&n));
+	mode_told(&n, &later); /* told before */
+	CHECK(!mode_is_shaken(&n));
+	mode_told(&n, &stx);
+	CHECK(mode_is_shaken(&n));
+	n.shaken_until_ns = 1; /* long ago */
+	CHECK(!mode_is_shaken(&n));
+	mode_closed(&n, &cached);
+	CHECK(!is_kept(&n, true, NULL));
+	CHECK(!is_kept(&n, true, NULL)); /* beside the first, not keeping its pages */
+	CHECK(mode_is_shaken(&n));
+}
+
 /* The description after an open of that kind. */
 static const char *described(struct node *n, int open_flags, struct open_mode m, const struct statx *stx)
 {
