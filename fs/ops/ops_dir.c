@@ -109,6 +109,7 @@ void ops_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 	}
 	fi->fh = (uint64_t)(uintptr_t)d;
 	opens_add(&fs->opens, &d->link, close_left);
+	sync_answering();
 	if (fuse_reply_open(req, fi) != 0) { /* interrupted: no RELEASEDIR will come */
 		opens_remove(&fs->opens, &d->link);
 		dir_free(d);

@@ -58,7 +58,7 @@ start() {
 }
 
 @test "killed one after the other, each while its request is served by a worker of its own" {
-	local kind program
+	local program
 	programs=()
 	mount_zcfs attr_timeout=0,entry_timeout=0
 	cat "$MNT/file" >/dev/null

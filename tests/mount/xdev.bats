@@ -36,7 +36,7 @@ setup() {
 	[ "$(stat -c %i "$MNT/other/same")" != "$(stat -c %i "$MNT/second/same")" ]
 	[ "$(stat -c %i "$MNT/other/same")" = "$(stat -c %i "$MNT/other/link")" ]
 	[ "$(find "$MNT/second/same" -printf %i)" = "$(find "$MNT/second" -name same -printf %i)" ]
-	[ "$(ls -i "$MNT/second" | awk '$2 == "same" { print $1 }')" = "$(stat -c %i "$MNT/second/same")" ]
+	[ "$(python3 -c 'import os, sys; print(*[e.inode() for e in os.scandir(sys.argv[1]) if e.name == "same"])' "$MNT/second")" = "$(stat -c %i "$MNT/second/same")" ]
 	tar -C "$MNT" -cf - other second | tar -C "$BATS_TEST_TMPDIR" -xf -
 	[ "$(<"$BATS_TEST_TMPDIR/second/link")" = two ]
 }
