@@ -16,8 +16,7 @@
  */
 static int backing_flags(int open_flags, bool is_direct)
 {
-	/* O_NONBLOCK: whoever has it does not wait for a lease to be given back (fcntl(2)). */
-	int kept = open_flags & (O_ACCMODE | O_SYNC | O_DSYNC | O_NOATIME | O_LARGEFILE | O_NONBLOCK);
+	int kept = open_flags & (O_ACCMODE | O_SYNC | O_DSYNC | O_NOATIME | O_LARGEFILE);
 
 	return kept | (is_direct ? O_DIRECT : 0);
 }
@@ -50,11 +49,14 @@ struct handle *handle_adopt(struct node_table *nodes, struct node *node, int ope
 int handle_open(struct node_table *nodes, struct node *node, int open_flags, bool is_direct_first,
 		struct handle **out)
 {
-	int flags = backing_flags(open_flags, is_direct_first) | (open_flags & O_TRUNC);
+	/* Whoever has O_NONBLOCK does not wait for a lease to be given back (fcntl(2)); it is for the open only. */
+	int flags = backing_flags(open_flags, is_direct_first) | (open_flags & (O_TRUNC | O_NONBLOCK));
 	int fd = node_open(nodes, node, flags);
 
 	if (fd < 0)
 		return fd;
+	if (open_flags & O_NONBLOCK)
+		(void)fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) & ~O_NONBLOCK);
 	*out = handle_adopt(nodes, node, open_flags, fd, is_direct_first);
 	return *out ? 0 : -ENOMEM;
 }

@@ -159,7 +159,8 @@ int node_revive(struct node_table *t, uint64_t id, struct node **out, struct sta
 	if (fd < 0)
 		return fd;
 	int rc = node_of_path_fd(t, fd, out, stx);
-	if (rc == 0 && (*out)->id != id) {
+	/* Without birth times nothing tells the file from an older one of that number. */
+	if (rc == 0 && ((*out)->id != id || (*out)->btime_ns == 0)) {
 		node_forget(t, *out, 1);
 		rc = -ESTALE;
 	}

@@ -99,7 +99,9 @@ static void name_locked(struct node_hash *h, struct node *n) REQUIRES(h->lock)
 		n->id = n->ino;
 	else
 		n->id = NODE_ID_ADDRESS | (uintptr_t)n;
-	n->generation = (uint32_t)hash_pair((uint64_t)n->btime_ns, 0);
+	/* An address may soon be another file's, born in the same instant. */
+	n->generation =
+		(uint32_t)hash_pair((uint64_t)n->btime_ns, n->id == n->ino ? 0 : ++h->last_serial);
 }
 
 static void rehash_locked(struct node_hash *h, struct node *const *smaller, size_t n_smaller)

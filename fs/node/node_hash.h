@@ -31,6 +31,7 @@ struct node_hash {
 	bool is_growing; /* a thread is allocating more buckets */
 	/* the device whose inode numbers are ids (node_by_id()); set before the first insertion */
 	uint64_t id_dev;
+	uint64_t last_serial; /* of nodes whose id is an address */
 };
 
 /* 0 or -ENOMEM. */

@@ -5,12 +5,17 @@
  */
 #include "ops/ops_end.h"
 
+#include "base/log.h"
 #include "ops/ops.h"
 #include "ops/watch.h"
 
 static void end_node(struct fs *fs, uint64_t id, uint64_t nlookup)
 {
-	node_forget(fs->nodes, ops_node(fs, id), nlookup);
+	struct node *n = ops_node(fs, id);
+	if (n)
+		node_forget(fs->nodes, n, nlookup);
+	else
+		log_err("the kernel forgets node %llu, which it does not know", (unsigned long long)id);
 }
 
 static void end_file(struct fs *fs, uint64_t fh, uint64_t unused)
@@ -29,7 +34,7 @@ static void end_nodes(struct fs *fs, const struct fuse_batch_forget_in *in)
 {
 	const struct fuse_forget_one *one = (const void *)(in + 1);
 	for (uint32_t i = 0; i < in->count; i++)
-		watch_after_orphans(fs->watch, end_node, fs, one[i].nodeid, one[i].nlookup);
+		watch_after_orphans(fs->watch, fs, one[i].nodeid, end_node, one[i].nodeid, one[i].nlookup);
 }
 
 bool ops_end_serve(const struct file_request *r, const struct fuse_in_header *in)
@@ -39,16 +44,17 @@ bool ops_end_serve(const struct file_request *r, const struct fuse_in_header *in
 	const struct fuse_forget_in *forget = arg;
 	switch (in->opcode) {
 	case FUSE_FORGET:
-		watch_after_orphans(r->fs->watch, end_node, r->fs, in->nodeid, forget->nlookup);
+		watch_after_orphans(r->fs->watch, r->fs, in->nodeid, end_node, in->nodeid,
+				    forget->nlookup);
 		return true;
 	case FUSE_BATCH_FORGET:
 		end_nodes(r->fs, arg);
 		return true;
 	case FUSE_RELEASE:
-		watch_after_orphans(r->fs->watch, end_file, r->fs, release->fh, 0);
+		watch_after_orphans(r->fs->watch, r->fs, in->nodeid, end_file, release->fh, 0);
 		break;
 	case FUSE_RELEASEDIR:
-		watch_after_orphans(r->fs->watch, end_dir, r->fs, release->fh, 0);
+		watch_after_orphans(r->fs->watch, r->fs, in->nodeid, end_dir, release->fh, 0);
 		break;
 	default:
 		return false;

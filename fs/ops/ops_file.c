@@ -101,17 +101,24 @@ static void answer_shaken(const struct file_request *r, const struct io_request 
 		notifier_drop(r->fs->notifier, r->nodeid, rq->off_bytes, (uint64_t)n);
 }
 
-static void answer_write(const struct file_request *r, const struct io_request *rq, ssize_t n)
+static bool is_through_cache(const struct io_request *rq)
+{
+	return rq->handle->is_cached && !rq->is_direct && !rq->is_writeback;
+}
+
+static void answer_write(const struct file_request *r, const struct io_request *rq, ssize_t n,
+			 bool was_shaken)
 {
 	if (n < 0)
 		reply_send_err(r->w, &r->to, (int)n);
-	else if (is_append_displaced(r->w, rq, n))
+	else if (is_append_displaced(r->w, rq, n)) {
+		mode_shake(rq->handle->node);
 		answer_displaced(r, rq, n);
-	else if (is_past_cache(rq)) {
+	} else if (is_past_cache(rq)) {
 		mode_shake(rq->handle->node);
 		notifier_answer_write(r->fs->notifier, &r->to, r->nodeid, rq->off_bytes,
 				      (uint64_t)n, (size_t)n);
-	} else if (!rq->is_writeback && mode_is_shaken(rq->handle->node))
+	} else if (was_shaken || (is_through_cache(rq) && mode_is_shaken(rq->handle->node)))
 		answer_shaken(r, rq, n);
 	else
 		reply_send_written(r->w, &r->to, (size_t)n);
@@ -152,6 +159,8 @@ void ops_file_write(const struct file_request *r, const struct fuse_write_in *in
 	/* A payload in memory was copied there by the request's receipt. */
 	struct account acc = {.user_bytes = payload->mem ? payload->len_bytes : 0};
 	enum path_id path = path_resolve(rq.handle->path, rq.is_direct);
+	/* Asked before as well, for the write may take longer than the state lasts. */
+	bool is_shaken = is_through_cache(&rq) && mode_is_shaken(rq.handle->node);
 	ssize_t n = path_ops_get(path)->write(r->w, &rq, payload, &acc);
 	/* Of a write-back the kernel reads the error only: a short one would be taken for whole. */
 	if (rq.is_writeback && n >= 0 && (size_t)n < rq.len_bytes)
@@ -159,7 +168,7 @@ void ops_file_write(const struct file_request *r, const struct fuse_write_in *in
 	if (n > 0 && is_sync_owed(&rq, in))
 		n = sync_now(r->w, &rq, in, n);
 	book(r, &rq, &acc, true, n);
-	answer_write(r, &rq, n);
+	answer_write(r, &rq, n, is_shaken);
 	if (!payload->mem && payload->len_bytes > 0)
 		worker_renew_pipe(r->w);
 }

@@ -23,6 +23,7 @@
 #define N_SEATS        256 /* the most of threads= */
 #define KICK_SIGNAL    SIGUSR2 /* interrupts a worker's read(2) */
 #define KICK_EVERY_NS  (5L * 1000 * 1000)
+#define KICKS_PATIENT  1000 /* 5 s */
 #define DRAIN_QUIET_NS (50L * 1000 * 1000)
 #define DRAIN_TRIES    40 /* 2 s */
 #define REFUSED_NS \
@@ -182,8 +183,7 @@ static bool work_once(struct session *s, struct worker *w, struct watch_slot *sl
 		atomic_fetch_add_explicit(&s->received, 1, memory_order_relaxed);
 		if (was_last)
 			call_another(s);
-		const struct fuse_in_header *in = (const void *)receive_head(w);
-		watch_begin(s->fs->watch, slot, in->unique, in->pid);
+		watch_begin(s->fs->watch, slot, (const void *)receive_head(w));
 		serve(s, w, r);
 		watch_end(s->fs->watch, slot);
 	} else if (r.n != -ENODEV) {
@@ -344,8 +344,11 @@ void session_stop(struct session *s)
 	const struct timespec pause = {.tv_nsec = KICK_EVERY_NS};
 	notifier_stop(s->fs->notifier); /* first: it may wait for what only workers answer */
 	atomic_store(&s->is_ending, true);
-	while (!kick_all(s))
+	for (unsigned kicks = 1; !kick_all(s); kicks++) {
 		nanosleep(&pause, NULL);
+		if (kicks == KICKS_PATIENT)
+			log_warn("unmounted, but the backing keeps requests waiting; the daemon ends when it answers");
+	}
 	for (size_t i = 0; i < N_SEATS; i++)
 		if (s->seat[i].state != SEAT_FREE)
 			pthread_join(s->seat[i].thread, NULL);

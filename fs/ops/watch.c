@@ -5,41 +5,48 @@
 #include "ops/watch.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <linux/fuse.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "base/lock.h"
 #include "base/log.h"
 #include "ops/reply.h"
 
-#define TICK_S      1
-#define SIGKILL_BIT (1ULL << (SIGKILL - 1))
-#define PF_EXITING  0x4U /* the kernel's include/linux/sched.h */
+#define TICK_S       1
+#define OPCODE_STATX 52 /* FUSE_STATX, in headers from Linux 6.6 on */
+#define SIGKILL_BIT  (1ULL << (SIGKILL - 1))
+#define PF_EXITING   0x4U /* the kernel's include/linux/sched.h */
 
-/* What waits for the orphans' end. */
+/* What waits for the orphans of its node. */
 struct deferred {
 	struct deferred *next;
+	uint64_t nodeid;
 	watch_act act;
 	struct fs *fs;
 	uint64_t what;
 	uint64_t count;
+	bool is_taken; /* somebody is carrying it out */
 };
 
 struct watch {
 	int dev_fd;
 	pthread_t thread;
 	atomic_bool is_asleep; /* until woken; set and cleared under the mutex */
-	/* changed under the mutex; read without it, for whoever a request's answer has made send more sees its orphan */
-	atomic_uint n_orphans;
+	/* orphans and what waits for them; changed under the mutex, read without it: what an orphan's answer has made the kernel
+	 * send comes after */
+	atomic_uint n_held;
+	bool is_blind; /* immutable: /proc is another pid namespace's */
 	struct mutex mutex; /* a leaf */
 	pthread_cond_t changed;
 	bool is_ending GUARDED_BY(mutex);
 	struct deferred *deferred GUARDED_BY(mutex); /* first in, first out */
-	struct deferred **deferred_tail GUARDED_BY(mutex);
 	size_t n_slots;
 	struct watch_slot slots[];
 };
@@ -61,66 +68,103 @@ static bool is_killed(uint32_t pid)
 	return is_killed;
 }
 
-/* The thread is past that and closes its files: nobody is left to tell the result to. By proc(5), flags follow tpgid. */
+/* The thread is past that and closes its files: nobody is left to tell the result to. By proc(5), the state follows the name. */
 static bool is_exiting(uint32_t pid)
 {
 	char path[48], line[512] = "";
 	unsigned flags = 0;
+	char state = 'Z';
 	(void)snprintf(path, sizeof(path), "/proc/%u/stat", pid);
 	FILE *f = fopen(path, "re");
 	if (f) {
 		if (fgets(line, sizeof(line), f)) {
 			const char *name_end = strrchr(line, ')');
 			if (name_end)
-				(void)sscanf(name_end, ") %*c %*d %*d %*d %*d %*d %u", &flags);
+				(void)sscanf(name_end, ") %c %*d %*d %*d %*d %*d %u", &state, &flags);
 		}
 		(void)fclose(f);
 	}
-	return flags & PF_EXITING;
+	return flags & PF_EXITING && state != 'Z' && state != 'X';
 }
 
-static void carry_out(struct deferred *all)
+static bool has_orphan_locked(const struct watch *w, uint64_t nodeid) REQUIRES(w->mutex)
 {
-	while (all) {
-		struct deferred *d = all;
-		all = d->next;
-		d->act(d->fs, d->what, d->count);
-		free(d);
-	}
+	for (size_t i = 0; i < w->n_slots; i++)
+		if (atomic_load(&w->slots[i].unique) & WATCH_ORPHAN &&
+		    atomic_load(&w->slots[i].nodeid) == nodeid)
+			return true;
+	return false;
 }
 
-/* The last one counts until all that waited is done, so that what comes meanwhile is done after it: forgetting after releasing. */
+/* The first that has to wait no longer, neither for an orphan nor for one before it of the same node. */
+static struct deferred *take_locked(struct watch *w) REQUIRES(w->mutex)
+{
+	for (struct deferred *d = w->deferred; d; d = d->next) {
+		bool is_first = true;
+		for (const struct deferred *before = w->deferred; before != d; before = before->next)
+			is_first = is_first && before->nodeid != d->nodeid;
+		if (is_first && !d->is_taken && !has_orphan_locked(w, d->nodeid)) {
+			d->is_taken = true;
+			return d;
+		}
+	}
+	return NULL;
+}
+
+static void remove_locked(struct watch *w, struct deferred *d) REQUIRES(w->mutex)
+{
+	struct deferred **link = &w->deferred;
+	while (*link != d)
+		link = &(*link)->next;
+	*link = d->next;
+	atomic_fetch_sub(&w->n_held, 1);
+}
+
+/* In the list while it is carried out, so that what comes meanwhile is done after it: forgetting after releasing. */
 void watch_end_orphan(struct watch *w)
 {
+	struct deferred *d;
 	mutex_lock(&w->mutex);
-	while (atomic_load(&w->n_orphans) == 1 && w->deferred) {
-		struct deferred *all = w->deferred;
-		w->deferred = NULL;
-		w->deferred_tail = &w->deferred;
+	while ((d = take_locked(w))) {
 		mutex_unlock(&w->mutex);
-		carry_out(all);
+		d->act(d->fs, d->what, d->count);
 		mutex_lock(&w->mutex);
+		remove_locked(w, d);
+		free(d);
 	}
-	atomic_fetch_sub(&w->n_orphans, 1);
+	atomic_fetch_sub(&w->n_held, 1);
 	mutex_unlock(&w->mutex);
 }
 
-void watch_after_orphans(struct watch *w, watch_act act, struct fs *fs, uint64_t what, uint64_t count)
+static bool must_wait_locked(const struct watch *w, uint64_t nodeid) REQUIRES(w->mutex)
+{
+	for (const struct deferred *d = w->deferred; d; d = d->next)
+		if (d->nodeid == nodeid)
+			return true;
+	return has_orphan_locked(w, nodeid);
+}
+
+void watch_after_orphans(struct watch *w, struct fs *fs, uint64_t nodeid, watch_act act,
+			 uint64_t what, uint64_t count)
 {
 	struct deferred *d = NULL;
-	bool has_orphans = atomic_load(&w->n_orphans) > 0;
-	if (has_orphans) {
+	bool must_wait = atomic_load(&w->n_held) > 0;
+	if (must_wait) {
 		d = malloc(sizeof(*d));
 		mutex_lock(&w->mutex);
-		has_orphans = atomic_load(&w->n_orphans) > 0; /* the last may just have ended */
-		if (has_orphans && d) {
-			*d = (struct deferred){NULL, act, fs, what, count};
-			*w->deferred_tail = d;
-			w->deferred_tail = &d->next;
+		must_wait = must_wait_locked(w, nodeid);
+		if (must_wait && d) {
+			*d = (struct deferred){
+				.nodeid = nodeid, .act = act, .fs = fs, .what = what, .count = count};
+			struct deferred **link = &w->deferred;
+			while (*link)
+				link = &(*link)->next;
+			*link = d;
+			atomic_fetch_add(&w->n_held, 1);
 		}
 		mutex_unlock(&w->mutex);
 	}
-	if (!has_orphans) {
+	if (!must_wait) {
 		free(d);
 		act(fs, what, count);
 	}
@@ -131,12 +175,12 @@ static void answer(struct watch *w, struct watch_slot *slot, uint64_t unique, ui
 {
 	struct reply_to to = {.dev_fd = w->dev_fd, .unique = unique};
 	mutex_lock(&w->mutex);
-	atomic_fetch_add(&w->n_orphans, 1);
+	bool is_orphan = atomic_compare_exchange_strong(&slot->unique, &unique, unique | WATCH_ORPHAN);
+	if (is_orphan)
+		atomic_fetch_add(&w->n_held, 1);
 	mutex_unlock(&w->mutex);
-	if (!atomic_compare_exchange_strong(&slot->unique, &unique, unique | WATCH_ORPHAN)) {
-		watch_end_orphan(w);
+	if (!is_orphan)
 		return;
-	}
 	log_info("answering for the backing, which keeps request %llu of thread %u waiting, which has been killed",
 		 (unsigned long long)unique, pid);
 	reply_send_err(NULL, &to, -EINTR);
@@ -148,7 +192,9 @@ static bool look(struct watch *w, struct watch_slot *slot)
 	uint64_t unique = atomic_load_explicit(&slot->unique, memory_order_acquire);
 	uint32_t pid = atomic_load_explicit(&slot->pid, memory_order_relaxed);
 	bool is_old = unique != 0 && unique == slot->seen;
-	if (is_old && !(unique & WATCH_ORPHAN) && pid != 0 && (is_killed(pid) || is_exiting(pid)))
+	bool is_flush = atomic_load_explicit(&slot->opcode, memory_order_relaxed) == FUSE_FLUSH;
+	if (is_old && !(unique & WATCH_ORPHAN) && pid != 0 && !w->is_blind &&
+	    (is_killed(pid) || (is_flush && is_exiting(pid))))
 		answer(w, slot, unique, pid);
 	slot->seen = unique;
 	return unique != 0;
@@ -196,6 +242,16 @@ static void *watch_run(void *arg)
 	return NULL;
 }
 
+/* Whether the numbers in /proc are not those by which the kernel names callers to this process. */
+static bool is_other_namespace(void)
+{
+	char self[16] = "";
+	if (readlink("/proc/self", self, sizeof(self) - 1) > 0 && strtol(self, NULL, 10) == getpid())
+		return false;
+	log_warn("/proc is another pid namespace's: programs that are killed will wait for a backing that hangs");
+	return true;
+}
+
 int watch_new(int dev_fd, size_t n_slots, struct watch **out)
 {
 	pthread_condattr_t attr;
@@ -206,7 +262,7 @@ int watch_new(int dev_fd, size_t n_slots, struct watch **out)
 	memset(w, 0, bytes);
 	w->dev_fd = dev_fd;
 	w->n_slots = n_slots;
-	w->deferred_tail = &w->deferred;
+	w->is_blind = is_other_namespace();
 	mutex_init(&w->mutex);
 	pthread_condattr_init(&attr);
 	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
@@ -232,7 +288,11 @@ void watch_free(struct watch *w)
 	pthread_cond_signal(&w->changed);
 	mutex_unlock(&w->mutex);
 	pthread_join(w->thread, NULL);
-	carry_out(w->deferred);
+	for (struct deferred *d = w->deferred, *next; d; d = next) {
+		next = d->next;
+		d->act(d->fs, d->what, d->count);
+		free(d);
+	}
 	pthread_cond_destroy(&w->changed);
 	mutex_fini(&w->mutex);
 	free(w);
@@ -251,10 +311,39 @@ static void wake(struct watch *w) EXCLUDES(w->mutex)
 	mutex_unlock(&w->mutex);
 }
 
-void watch_begin(struct watch *w, struct watch_slot *slot, uint64_t unique, uint32_t pid)
+/* What has no effect beyond its answer. The kernel's own requests (write-back, RELEASE, ...) have no caller. */
+static bool may_answer(const struct fuse_in_header *in)
 {
-	atomic_store_explicit(&slot->pid, pid, memory_order_relaxed);
-	atomic_store_explicit(&slot->unique, unique, memory_order_release);
+	switch (in->opcode) {
+	case FUSE_OPEN:
+		return !(((const struct fuse_open_in *)(const void *)(in + 1))->flags & (uint32_t)O_TRUNC);
+	case FUSE_LOOKUP:
+	case FUSE_GETATTR:
+	case OPCODE_STATX:
+	case FUSE_READLINK:
+	case FUSE_READ:
+	case FUSE_STATFS:
+	case FUSE_FSYNC:
+	case FUSE_FLUSH:
+	case FUSE_GETXATTR:
+	case FUSE_LISTXATTR:
+	case FUSE_OPENDIR:
+	case FUSE_READDIR:
+	case FUSE_READDIRPLUS:
+	case FUSE_FSYNCDIR:
+	case FUSE_LSEEK:
+		return true;
+	default:
+		return false;
+	}
+}
+
+void watch_begin(struct watch *w, struct watch_slot *slot, const struct fuse_in_header *in)
+{
+	atomic_store_explicit(&slot->pid, may_answer(in) ? in->pid : 0, memory_order_relaxed);
+	atomic_store_explicit(&slot->nodeid, in->nodeid, memory_order_relaxed);
+	atomic_store_explicit(&slot->opcode, in->opcode, memory_order_relaxed);
+	atomic_store_explicit(&slot->unique, in->unique, memory_order_release);
 	if (atomic_load_explicit(&w->is_asleep, memory_order_relaxed))
 		wake(w);
 }

@@ -2,13 +2,16 @@
  * Lets killed programs go. The kernel waits out a request that the daemon has taken, even for a program that has been killed:
  * with a backing that hangs (a dead disk, a network filesystem without its server) nothing of it would ever end. A thread
  * looks once a second for requests that have been in service since it looked last, and answers EINTR to those whose program
- * has a SIGKILL pending, or is on its way out, closing its files. What the worker answers later finds nobody. Layer: ops.
+ * has a SIGKILL pending, or is on its way out and closing its files. What the worker answers later finds nobody. Layer: ops.
+ *
+ * Only requests that change nothing are answered so (may_answer() in watch.c). A program that is gone must not write: whoever starts
+ * the next one relies on it, as on a disk.
  *
  * INTERRUPT is not used: it comes for any signal, while a program that goes on must not see EINTR from a regular file;
  * it comes once, before the kill or with it; and nobody reads it when all workers hang.
  *
- * A request so answered is an orphan until its worker is back. The kernel may forget nodes and release files that the worker
- * still uses, so what ends their life waits while there are orphans: watch_after_orphans().
+ * A request so answered is an orphan until its worker is back. The kernel may forget its node and release its file, which the
+ * worker still uses, so that waits for the orphan: watch_after_orphans().
  */
 #ifndef ZCFS_OPS_WATCH_H
 #define ZCFS_OPS_WATCH_H
@@ -22,12 +25,15 @@
 #include "base/auto.h"
 
 struct fs;
+struct fuse_in_header; /* linux/fuse.h */
 struct watch;
 
 /* What a worker has in service; written by it alone, read by the watching thread. A cache line of its own. */
 struct watch_slot {
 	alignas(64) _Atomic uint64_t unique; /* 0: nothing; WATCH_ORPHAN is added when it has been answered */
-	_Atomic uint32_t pid; /* of the calling thread; 0: none (write-back) */
+	_Atomic uint64_t nodeid;
+	_Atomic uint32_t pid; /* of the calling thread; 0: none, or it may not be answered */
+	_Atomic uint32_t opcode;
 	uint64_t seen; /* the watching thread's: what it met last time */
 };
 #define WATCH_ORPHAN (1ULL << 63)
@@ -40,9 +46,9 @@ void watch_free(struct watch *w);
 /* The i-th worker's slot, 0 <= i < n_slots; valid until watch_free(). */
 struct watch_slot *watch_slot(struct watch *w, size_t i);
 
-/* By the worker, around a request: unique and pid as in its fuse_in_header. */
-void watch_begin(struct watch *w, struct watch_slot *slot, uint64_t unique, uint32_t pid);
-/* An orphan's end, the last one's: carries out what waited for it. */
+/* By the worker, around a request; in: its header, with the rest behind it. */
+void watch_begin(struct watch *w, struct watch_slot *slot, const struct fuse_in_header *in);
+/* An orphan's end: carries out what waited for it. */
 void watch_end_orphan(struct watch *w);
 static inline void watch_end(struct watch *w, struct watch_slot *slot)
 {
@@ -50,12 +56,13 @@ static inline void watch_end(struct watch *w, struct watch_slot *slot)
 		watch_end_orphan(w);
 }
 
-typedef void (*watch_act)(struct fs *fs, uint64_t what, uint64_t count);
-
 /*
- * Carries out act(fs, what, count) now; or, while there are orphans, when the last of them has ended, by
- * any worker, or by watch_free(), in order. Without memory to note it, it is never done: leaked rather than used after its end.
+ * Carries out act(fs, what, count), which ends something of the node `nodeid`, now; or, while an orphan has that node, when the
+ * last of them has ended, by any worker, or by watch_free(), in order. Without memory to note it, it is never done: leaked
+ * rather than used after its end.
  */
-void watch_after_orphans(struct watch *w, watch_act act, struct fs *fs, uint64_t what, uint64_t count);
+typedef void (*watch_act)(struct fs *fs, uint64_t what, uint64_t count);
+void watch_after_orphans(struct watch *w, struct fs *fs, uint64_t nodeid, watch_act act,
+			 uint64_t what, uint64_t count);
 
 #endif

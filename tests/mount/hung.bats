@@ -10,6 +10,7 @@ setup() {
 	MNT=$BATS_TEST_TMPDIR/low
 	head -c 1M /dev/urandom >"$BACKING/file"
 	mkdir "$BACKING/dir" "$BACKING/other"
+	echo second >"$BACKING/second"
 	mount_zcfs
 	low=$(daemons)
 	BACKING=$BATS_TEST_TMPDIR/low MNT=$BATS_TEST_TMPDIR/mnt
@@ -22,8 +23,14 @@ teardown() {
 	no_findings
 }
 
-# waits PID: in the kernel, for an answer, or for somebody who waits for one.
-waits() { [[ $(<"/proc/$1/wchan") =~ ^(request_wait_answer|rwsem_|folio_wait|d_alloc_parallel|lookup_slow) ]]; }
+# waits PID: in the kernel, for an answer, or for somebody who waits for one. Twice, since these are waited for at start-up as well.
+waits() {
+	local i
+	for i in 1 2; do
+		[[ $(<"/proc/$1/wchan") =~ ^(request_wait_answer|rwsem_|folio_wait|d_alloc_parallel|lookup_slow) ]] || return
+		((i == 2)) || sleep 0.3
+	done
+}
 
 is_gone() { ! kill -0 "$1" 2>/dev/null; }
 
@@ -65,8 +72,8 @@ start() {
 	kill -STOP "$low"
 	start dd if="$MNT/file" of=/dev/null bs=64K iflag=direct
 	start stat "$MNT/other"
-	start dd if=/dev/zero of="$MNT/file" bs=64K count=1 oflag=direct conv=notrunc
-	start mkdir "$MNT/dir/made"
+	start ls "$MNT/dir"
+	start cat "$MNT/second"
 	for program in "${programs[@]}"; do wait_until waits "$program"; done
 	for program in "${programs[@]}"; do
 		kill -KILL "$program"
@@ -75,6 +82,22 @@ start() {
 	programs=()
 	kill -CONT "$low"
 	ls "$MNT"
+}
+
+@test "a program that was killed while it changes something is not gone before that is done" {
+	programs=()
+	mount_zcfs attr_timeout=60,entry_timeout=60
+	[ ! -e "$MNT/dir/made" ] # which the kernel remembers, so that it asks for nothing but the directory
+	kill -STOP "$low"
+	start mkdir "$MNT/dir/made"
+	wait_until waits "${programs[0]}"
+	kill -KILL "${programs[0]}"
+	sleep 2.5 # two ticks of the watching thread
+	waits "${programs[0]}"
+	kill -CONT "$low"
+	wait_until is_gone "${programs[0]}"
+	programs=()
+	[ -d "$BATS_TEST_TMPDIR/bottom/dir/made" ]
 }
 
 @test "a signal that does not kill leaves the request alone: no EINTR from a regular file" {
