@@ -1,6 +1,6 @@
 /*
  * File handles of the kernel: what name_to_handle_at(2) gives for a descriptor and
- * open_by_handle_at(2) opens again (CAP_DAC_READ_SEARCH). Layer: node; for fdcache.c only. Blocks
+ * open_by_handle_at(2) opens again (CAP_DAC_READ_SEARCH). Layer: node; for fdcache.c and export.c. Blocks
  * on the backing filesystem.
  */
 #ifndef ZCFS_NODE_FILE_HANDLE_H
