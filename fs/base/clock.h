@@ -21,12 +21,23 @@ extern uint64_t clock_scale;
  */
 void clock_calibrate(void);
 
+static inline uint64_t clock_read_ns(clockid_t id)
+{
+	struct timespec ts;
+	clock_gettime(id, &ts);
+	return (uint64_t)ts.tv_sec * 1000000000U + (uint64_t)ts.tv_nsec;
+}
+
 /* CLOCK_MONOTONIC in nanoseconds. */
 static inline uint64_t clock_monotonic_ns(void)
 {
-	struct timespec ts;
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000000000U + (uint64_t)ts.tv_nsec;
+	return clock_read_ns(CLOCK_MONOTONIC);
+}
+
+/* The same, some milliseconds late, for next to nothing: for what is timed in tenths of a second. */
+static inline int64_t clock_coarse_ns(void)
+{
+	return (int64_t)clock_read_ns(CLOCK_MONOTONIC_COARSE);
 }
 
 #ifdef __x86_64__

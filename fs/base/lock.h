@@ -6,6 +6,7 @@
 #define ZCFS_BASE_LOCK_H
 
 #include <pthread.h>
+#include <time.h>
 
 #ifdef __clang__
 #define TSA(x) __attribute__((x))
@@ -33,6 +34,16 @@ static inline void mutex_init(struct mutex *m)
 static inline void mutex_fini(struct mutex *m)
 {
 	pthread_mutex_destroy(&m->m);
+}
+
+/* A condition whose timed waits are told CLOCK_MONOTONIC, which no one sets. */
+static inline void cond_init_monotonic(pthread_cond_t *cond)
+{
+	pthread_condattr_t attr;
+	pthread_condattr_init(&attr);
+	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	pthread_cond_init(cond, &attr);
+	pthread_condattr_destroy(&attr);
 }
 
 static inline void mutex_lock(struct mutex *m) ACQUIRE(m) NO_TSA

@@ -7,8 +7,8 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <time.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 
 #define PAGE_BYTES    4096UL
@@ -62,18 +62,11 @@ void worker_renew_pipe(struct worker *w)
 	pipe_renew(&w->pipe);
 }
 
-static int64_t now_ns(void)
-{
-	struct timespec now;
-	clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
-	return now.tv_sec * 1000000000LL + now.tv_nsec;
-}
-
 void worker_retry_pipe(struct worker *w)
 {
-	if (w->pipe.rd >= 0 || w->pipe_slots == 0 || now_ns() < w->pipe_retry_ns)
+	if (w->pipe.rd >= 0 || w->pipe_slots == 0 || clock_coarse_ns() < w->pipe_retry_ns)
 		return;
-	w->pipe_retry_ns = now_ns() + PIPE_RETRY_NS;
+	w->pipe_retry_ns = clock_coarse_ns() + PIPE_RETRY_NS;
 	cred_set_resource(&w->cred, true);
 	if (pipe_open(&w->pipe, w->pipe_slots) == 0)
 		log_info("a worker has a pipe again and splices");

@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <time.h>
 
+#include "base/clock.h"
 #include "base/hash.h"
 
 /* A change within this time of the last one might leave the same timestamp. Far above a jiffy (10 ms at HZ=100). */
@@ -73,23 +74,17 @@ static uint64_t content_identity(const struct statx *stx)
 	return identity ? identity : 1;
 }
 
-static int64_t now_ns(void)
-{
-	struct timespec now;
-	clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
-	return now.tv_sec * 1000000000LL + now.tv_nsec;
-}
-
 void mode_shake(struct node *node)
 {
 	if (atomic_load_explicit(&node->opens_cached, memory_order_seq_cst) > 0)
-		atomic_store_explicit(&node->shaken_until_ns, now_ns() + SHAKEN_NS, memory_order_seq_cst);
+		atomic_store_explicit(&node->shaken_until_ns, clock_coarse_ns() + SHAKEN_NS,
+				      memory_order_seq_cst);
 }
 
 bool mode_is_shaken(const struct node *node)
 {
 	int64_t until = atomic_load_explicit(&node->shaken_until_ns, memory_order_seq_cst);
-	return until != 0 && now_ns() < until;
+	return until != 0 && clock_coarse_ns() < until;
 }
 
 void mode_told(struct node *node, const struct statx *stx)

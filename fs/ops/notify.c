@@ -91,11 +91,7 @@ int notifier_new(struct fuse_session *se, struct notifier **out)
 	n->tail = &n->head;
 	mutex_init(&n->mutex);
 	pthread_cond_init(&n->changed, NULL);
-	pthread_condattr_t attr;
-	pthread_condattr_init(&attr);
-	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-	pthread_cond_init(&n->done, &attr);
-	pthread_condattr_destroy(&attr);
+	cond_init_monotonic(&n->done);
 	int err = pthread_create(&n->thread, NULL, notifier_run, n);
 	if (err) {
 		pthread_cond_destroy(&n->changed);

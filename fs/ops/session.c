@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/lock.h"
 #include "base/log.h"
 #include "base/sync.h"
@@ -112,23 +113,16 @@ static void serve(struct session *s, struct worker *w, struct received r)
 
 static int spawn_locked(struct session *s);
 
-static int64_t now_ns(void)
-{
-	struct timespec now;
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return now.tv_sec * 1000000000LL + now.tv_nsec;
-}
-
 /* A worker could not start just now, so the next one could not either. */
 static bool is_refused_locked(const struct session *s) REQUIRES(s->mutex)
 {
-	return s->refused != 0 && now_ns() - s->refused_ns < REFUSED_NS;
+	return s->refused != 0 && clock_coarse_ns() - s->refused_ns < REFUSED_NS;
 }
 
 static void note_refused_locked(struct session *s, int err) REQUIRES(s->mutex)
 {
 	s->refused = err;
-	s->refused_ns = now_ns();
+	s->refused_ns = clock_coarse_ns();
 }
 
 /* The last waiting worker has taken a request: bring another to wait. */

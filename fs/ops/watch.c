@@ -254,7 +254,6 @@ static bool is_other_namespace(void)
 
 int watch_new(int dev_fd, size_t n_slots, struct watch **out)
 {
-	pthread_condattr_t attr;
 	size_t bytes = sizeof(struct watch) + n_slots * sizeof(struct watch_slot);
 	struct watch *w = aligned_alloc(alignof(struct watch), bytes);
 	if (!w)
@@ -264,10 +263,7 @@ int watch_new(int dev_fd, size_t n_slots, struct watch **out)
 	w->n_slots = n_slots;
 	w->is_blind = is_other_namespace();
 	mutex_init(&w->mutex);
-	pthread_condattr_init(&attr);
-	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-	pthread_cond_init(&w->changed, &attr);
-	pthread_condattr_destroy(&attr);
+	cond_init_monotonic(&w->changed);
 	int err = pthread_create(&w->thread, NULL, watch_run, w);
 	if (err) {
 		pthread_cond_destroy(&w->changed);

@@ -11,6 +11,7 @@
 #include <stdbool.h>
 
 #include "pattern.h"
+#include "random.h"
 
 #define MODEL_BYTES (1UL << 20) /* the file never grows beyond */
 #define LAST_OPS    50
@@ -20,27 +21,6 @@ static unsigned char *model, *scratch; /* MODEL_BYTES each; the model is zero fr
 static size_t model_len;
 static const char *path, *check_path, *mode_name = "mixed";
 static char last_ops[LAST_OPS][160];
-
-static uint64_t random_state;
-
-/* splitmix64 */
-static inline uint64_t next_random(void)
-{
-	uint64_t x = random_state += 0x9e3779b97f4a7c15U;
-	x = (x ^ x >> 30) * 0xbf58476d1ce4e5b9U;
-	x = (x ^ x >> 27) * 0x94d049bb133111ebU;
-	return x ^ x >> 31;
-}
-
-static inline size_t below(size_t n)
-{
-	return (size_t)(next_random() % n);
-}
-
-static inline bool one_in(size_t n)
-{
-	return below(n) == 0;
-}
 
 #define SCRAMBLE   0x9e3779b97f4a7c15U
 #define UNSCRAMBLE 0xf1de83e19937733dU /* SCRAMBLE times this is 1 */

@@ -18,32 +18,16 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
+#include "random.h"
+
 #define NAME_BYTES 32
 #define DIRS       4
 #define NAMES      12
 
 static int root_fd;
-static uint64_t seed, op_number, random_state;
+static uint64_t seed, op_number;
 static const char *op_name = "start";
 static bool is_success; /* of the operation's last call */
-
-static inline uint64_t next_random(void) /* splitmix64 */
-{
-	uint64_t x = random_state += 0x9e3779b97f4a7c15U;
-	x = (x ^ x >> 30) * 0xbf58476d1ce4e5b9U;
-	x = (x ^ x >> 27) * 0x94d049bb133111ebU;
-	return x ^ x >> 31;
-}
-
-static inline size_t below(size_t n)
-{
-	return (size_t)(next_random() % n);
-}
-
-static inline bool one_in(size_t n)
-{
-	return below(n) == 0;
-}
 
 __attribute__((format(printf, 1, 2), noreturn)) static void fail(const char *format, ...)
 {
