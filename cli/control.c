@@ -1,5 +1,5 @@
 /*
- * Reads and resets ledgers through extended attributes. Owns the translation of what the kernel says into
+ * Reads ledgers, and sets what can be set, through extended attributes. Owns the translation of what the kernel says into
  * what a person should do.
  */
 #include "control.h"
@@ -50,7 +50,7 @@ ssize_t control_get(int fd, const char *name, char *buf)
 	return len;
 }
 
-int control_reset(int fd)
+int control_set(int fd, const char *name, const char *value)
 {
 	char path[32];
 	char AUTO_FREE *ledger = malloc(CONTROL_VALUE_BYTES);
@@ -60,7 +60,12 @@ int control_reset(int fd)
 	if (len < 0)
 		return (int)len;
 	fd_path(fd, path);
-	return setxattr(path, ZCFS_XATTR_RESET, "1", 1, 0) == 0 ? 0 : -errno;
+	return setxattr(path, name, value, strlen(value), 0) == 0 ? 0 : -errno;
+}
+
+int control_reset(int fd)
+{
+	return control_set(fd, ZCFS_XATTR_RESET, "1");
 }
 
 /* A member of the ledger's object: keeps it if it is the title or one of the sums. */

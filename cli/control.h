@@ -36,7 +36,13 @@ enum control_counter control_counter_find(const char *name, size_t len);
  */
 ssize_t control_get(int fd, const char *name, char *buf) MUST_CHECK;
 
-/* Zeroes the ledger of the file; asks first whether it is on a zcfs mount, since elsewhere that would leave an attribute. */
+/*
+ * Sets an attribute (a name of wire.h) of the file behind an O_PATH descriptor; asks first whether it is on a zcfs mount, since
+ * elsewhere that would leave an attribute. 0, -ENODATA (as above) or -errno.
+ */
+int control_set(int fd, const char *name, const char *value) MUST_CHECK;
+
+/* Zeroes the ledger of the file. The same results. */
 int control_reset(int fd) MUST_CHECK;
 
 /* Takes the sums and the title out of a ledger's JSON; -EPROTO if it is not a JSON object. Counters it lacks are 0. */

@@ -146,9 +146,12 @@ static const char *skip_list(const char *p, int depth,
 	if (*p == close)
 		return p + 1;
 	for (;;) {
+		const char *value = p;
 		p = close == '}' ? skip_member(p, depth, member, ctx) : skip_value(p, depth);
 		if (!p)
 			return NULL;
+		if (close == ']' && member)
+			member(NULL, 0, value, ctx);
 		p = skip_space(p);
 		if (*p == close)
 			return p + 1;
@@ -180,4 +183,11 @@ bool json_each_member(const char *text,
 	const char *p = skip_space(text);
 	p = *p == '{' ? skip_list(p, 0, member, ctx) : NULL;
 	return p && *skip_space(p) == '\0';
+}
+
+bool json_each_inside(const char *value,
+		      void (*member)(const char *key, size_t key_len, const char *value, void *ctx),
+		      void *ctx)
+{
+	return (*value == '{' || *value == '[') && skip_list(value, 0, member, ctx);
 }

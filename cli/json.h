@@ -27,4 +27,12 @@ bool json_each_member(const char *text,
 		      void (*member)(const char *key, size_t key_len, const char *value, void *ctx),
 		      void *ctx);
 
+/*
+ * The same for a value inside such a text, given by its first character: the members of an object, or the elements of an array, as
+ * members without a key (NULL). False if it is neither, or not well-formed.
+ */
+bool json_each_inside(const char *value,
+		      void (*member)(const char *key, size_t key_len, const char *value, void *ctx),
+		      void *ctx);
+
 #endif

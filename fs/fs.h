@@ -8,6 +8,7 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "node/node.h"
 #include "node/opens.h"
@@ -28,6 +29,7 @@ struct fs {
 	struct session *session; /* set before the first request */
 	struct notifier *notifier;
 	struct watch *watch; /* set before the first request */
+	dev_t dev; /* of the mount; 0 until it has answered. Main thread */
 	bool is_privileged; /* acts as the caller (root), rather than as the one user who mounted */
 	bool is_flush_needed; /* the backing reports errors at close (network filesystems): FLUSH is forwarded */
 	uint64_t max_io_bytes; /* largest READ and WRITE: opt.max_io_bytes, less where pipes cannot grow */

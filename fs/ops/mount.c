@@ -131,7 +131,7 @@ int mount_settle(struct fs *fs, const char *mountpoint, dev_t *dev)
 	int AUTO_FD fd = open(mountpoint, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (fd < 0 || fstat(fd, &st) < 0)
 		return -errno;
-	*dev = st.st_dev;
+	*dev = fs->dev = st.st_dev;
 	raise_readahead(&st, fs->opt.readahead_bytes);
 	return 0;
 }

@@ -14,6 +14,7 @@
 struct reply_to {
 	int dev_fd; /* /dev/fuse, the descriptor the request was read from */
 	uint64_t unique; /* the request's number */
+	uint32_t pid; /* the thread that waits for it; 0: none, or it is not known */
 };
 
 /*

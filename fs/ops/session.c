@@ -88,7 +88,7 @@ static void serve(struct session *s, struct worker *w, struct received r)
 	struct file_request fr = {
 		.fs = s->fs,
 		.w = w,
-		.to = {.dev_fd = s->receiver.dev_fd, .unique = in->unique},
+		.to = {.dev_fd = s->receiver.dev_fd, .unique = in->unique, .pid = in->pid},
 		.nodeid = in->nodeid,
 		.uid = in->uid,
 		.gid = in->gid,
@@ -272,9 +272,9 @@ int session_new(struct fs *fs, struct fuse_session *se, struct session **out)
 	mutex_init(&s->mutex);
 	pthread_cond_init(&s->unparked, NULL);
 	pthread_cond_init(&s->settled, NULL);
-	int err = watch_new(s->receiver.dev_fd, N_SEATS, &fs->watch);
+	int err = notifier_new(se, &fs->notifier);
 	if (err == 0)
-		err = notifier_new(se, &fs->notifier);
+		err = watch_new(s->receiver.dev_fd, fs->notifier, N_SEATS, &fs->watch);
 	if (err < 0) {
 		session_free(s);
 		return err;
@@ -336,7 +336,7 @@ void session_drain(struct session *s)
 void session_stop(struct session *s)
 {
 	const struct timespec pause = {.tv_nsec = KICK_EVERY_NS};
-	notifier_stop(s->fs->notifier); /* first: it may wait for what only workers answer */
+	notifier_stop(s->fs->notifier, s->fs->dev); /* first: it may wait for what only workers answer */
 	atomic_store(&s->is_ending, true);
 	for (unsigned kicks = 1; !kick_all(s); kicks++) {
 		nanosleep(&pause, NULL);
@@ -346,8 +346,6 @@ void session_stop(struct session *s)
 	for (size_t i = 0; i < N_SEATS; i++)
 		if (s->seat[i].state != SEAT_FREE)
 			pthread_join(s->seat[i].thread, NULL);
-	notifier_free(s->fs->notifier);
-	s->fs->notifier = NULL;
 }
 
 void session_free(struct session *s)
@@ -356,6 +354,8 @@ void session_free(struct session *s)
 		return;
 	watch_free(s->fs->watch);
 	s->fs->watch = NULL;
+	notifier_free(s->fs->notifier); /* after the watching thread, which looks at it */
+	s->fs->notifier = NULL;
 	pthread_cond_destroy(&s->unparked);
 	pthread_cond_destroy(&s->settled);
 	mutex_fini(&s->mutex);

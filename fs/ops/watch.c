@@ -17,6 +17,7 @@
 
 #include "base/lock.h"
 #include "base/log.h"
+#include "ops/notify.h"
 #include "ops/reply.h"
 
 #define TICK_S       1
@@ -37,6 +38,7 @@ struct deferred {
 
 struct watch {
 	int dev_fd;
+	struct notifier *notifier;
 	pthread_t thread;
 	atomic_bool is_asleep; /* until woken; set and cleared under the mutex */
 	/* orphans and what waits for them; changed under the mutex, read without it: what an orphan's answer has made the kernel
@@ -200,12 +202,24 @@ static bool look(struct watch *w, struct watch_slot *slot)
 	return unique != 0;
 }
 
+/* WRITEs that wait for the kernel's pages. True if the notifier has anything. */
+static bool look_at_notifier(struct watch *w)
+{
+	uint64_t number = 0;
+	uint32_t pid;
+	while (!w->is_blind && notifier_next_waiting(w->notifier, &number, &pid))
+		if (pid != 0 && (is_killed(pid) || is_exiting(pid)))
+			notifier_answer_now(w->notifier, number);
+	return notifier_tick(w->notifier);
+}
+
+/* The notifier last: what a worker hands over is there before its slot is empty. */
 static bool look_at_all(struct watch *w)
 {
 	bool is_busy = false;
 	for (size_t i = 0; i < w->n_slots; i++)
 		is_busy = look(w, &w->slots[i]) || is_busy;
-	return is_busy;
+	return look_at_notifier(w) || is_busy;
 }
 
 /*
@@ -252,7 +266,7 @@ static bool is_other_namespace(void)
 	return true;
 }
 
-int watch_new(int dev_fd, size_t n_slots, struct watch **out)
+int watch_new(int dev_fd, struct notifier *notifier, size_t n_slots, struct watch **out)
 {
 	size_t bytes = sizeof(struct watch) + n_slots * sizeof(struct watch_slot);
 	struct watch *w = aligned_alloc(alignof(struct watch), bytes);
@@ -260,6 +274,7 @@ int watch_new(int dev_fd, size_t n_slots, struct watch **out)
 		return -ENOMEM;
 	memset(w, 0, bytes);
 	w->dev_fd = dev_fd;
+	w->notifier = notifier;
 	w->n_slots = n_slots;
 	w->is_blind = is_other_namespace();
 	mutex_init(&w->mutex);

@@ -5,7 +5,8 @@
  * has a SIGKILL pending, or is on its way out and closing its files. What the worker answers later finds nobody. Layer: ops.
  *
  * Only requests that change nothing are answered so (may_answer() in watch.c). A program that is gone must not write: whoever starts
- * the next one relies on it, as on a disk.
+ * the next one relies on it, as on a disk. A WRITE that has been carried out and only waits for the kernel's pages (ops/notify.h)
+ * is answered too, as what it is.
  *
  * INTERRUPT is not used: it comes for any signal, while a program that goes on must not see EINTR from a regular file;
  * it comes once, before the kill or with it; and nobody reads it when all workers hang.
@@ -26,6 +27,7 @@
 
 struct fs;
 struct fuse_in_header; /* linux/fuse.h */
+struct notifier;
 struct watch;
 
 /* What a worker has in service; written by it alone, read by the watching thread. A cache line of its own. */
@@ -38,8 +40,8 @@ struct watch_slot {
 };
 #define WATCH_ORPHAN (1ULL << 63)
 
-/* For up to n_slots workers; answers go to dev_fd, borrowed. Starts the thread. 0 or -errno. */
-int watch_new(int dev_fd, size_t n_slots, struct watch **out) MUST_CHECK;
+/* For up to n_slots workers; answers go to dev_fd, borrowed like the notifier. Starts the thread. 0 or -errno. */
+int watch_new(int dev_fd, struct notifier *notifier, size_t n_slots, struct watch **out) MUST_CHECK;
 /* Ends the thread and frees all. No worker is left. NULL is nothing. */
 void watch_free(struct watch *w);
 

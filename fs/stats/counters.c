@@ -10,6 +10,12 @@
 #include <errno.h>
 #include <stdlib.h>
 
+static const bool is_gauge[CTR_COUNT] = {
+#define COUNTER(id, name, unit, help) [CTR_##id] = false,
+#define GAUGE(id, name, unit, help)   [CTR_##id] = true,
+#include "stats/counters.def"
+};
+
 struct histogram *counters_make_hist(struct counters *c, enum hist id)
 {
 	struct histogram *fresh = calloc(1, sizeof(*fresh));
@@ -76,6 +82,9 @@ void counters_total(struct counters_snapshot *s)
 	uint64_t *sum = s->sum;
 	raise_to_zero(&sum[CTR_READ_SPLICE_BYTES]);
 	raise_to_zero(&sum[CTR_COPY_KERNEL_BYTES]);
+	for (unsigned i = 0; i < CTR_COUNT; i++)
+		if (is_gauge[i])
+			raise_to_zero(&sum[i]); /* seen between a thread's step down and another's step up */
 	/* Each request has one size, each byte went one way, each copy was made in one place. In this order. */
 	sum[CTR_READ_OPS] += histogram_count(&s->hist[HIST_READ_SIZE]);
 	sum[CTR_WRITE_OPS] += histogram_count(&s->hist[HIST_WRITE_SIZE]);
@@ -94,7 +103,7 @@ void counters_move(struct counters *from, struct counters *to)
 {
 	for (unsigned i = 0; i < CTR_COUNT; i++) {
 		/* Most sums are zero, and a load is many times cheaper than an exchange. */
-		if (!atomic_load_explicit(&from->sum[i], memory_order_relaxed))
+		if (is_gauge[i] || !atomic_load_explicit(&from->sum[i], memory_order_relaxed))
 			continue;
 		uint64_t n = atomic_exchange_explicit(&from->sum[i], 0, memory_order_relaxed);
 		atomic_fetch_add_explicit(&to->sum[i], n, memory_order_relaxed);
@@ -112,7 +121,8 @@ void counters_move(struct counters *from, struct counters *to)
 void counters_reset(struct counters *c)
 {
 	for (unsigned i = 0; i < CTR_COUNT; i++)
-		atomic_store_explicit(&c->sum[i], 0, memory_order_relaxed);
+		if (!is_gauge[i])
+			atomic_store_explicit(&c->sum[i], 0, memory_order_relaxed);
 	for (unsigned i = 0; i < HIST_COUNT; i++) {
 		struct histogram *h = hist_of(c, i);
 		if (h)

@@ -3,7 +3,8 @@
  *
  * Counting is relaxed atomic addition: exact sums, no order between them. Each addition costs time, so totals are not counted
  * but made of other rows when read (counters.c), and of what nearly every request costs only the difference to the usual is
- * added (modulo 2^64, it may be negative). Built with
+ * added (modulo 2^64, it may be negative). A gauge goes down by adding -n; who adds to it holds a reference of the ledger until
+ * it has taken off what it put on. Built with
  * -DZCFS_COUNTERS=0 the adding functions are empty (to measure what counting costs); reading then
  * yields zeros.
  */
@@ -110,12 +111,12 @@ void counters_accumulate(const struct counters *c, struct counters_snapshot *int
 void counters_total(struct counters_snapshot *s);
 
 /*
- * Moves every value of `from` into `to` and leaves zeros: no addition made meanwhile is lost or
+ * Moves every value but the gauges of `from` into `to` and leaves zeros: no addition made meanwhile is lost or
  * doubled. `to` was prepared; so nothing is allocated, and a lock may be held.
  */
 void counters_move(struct counters *from, struct counters *to);
 
-/* Zeroes every value. Additions made meanwhile fall on either side. */
+/* Zeroes every value but the gauges. Additions made meanwhile fall on either side. */
 void counters_reset(struct counters *c);
 
 #endif

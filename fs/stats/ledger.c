@@ -250,6 +250,14 @@ struct ledger *ledger_get(struct ledger_table *t, const struct ledger_key *key)
 	return found;
 }
 
+void ledger_ref(struct ledger_table *t, struct ledger *l)
+{
+	mutex_lock(&t->mutex);
+	assert(l->refs > 0);
+	l->refs++;
+	mutex_unlock(&t->mutex);
+}
+
 void ledger_put(struct ledger_table *t, struct ledger *l)
 {
 	struct ledger *fallen = NULL;

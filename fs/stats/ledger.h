@@ -2,7 +2,7 @@
  * Ledgers: the counters of each file, kept by identity so that the kernel's FORGET does not lose
  * them.
  *
- *   table --> entry(dev, ino) --> counters     referenced by live nodes
+ *   table --> entry(dev, ino) --> counters     referenced by live nodes and by the buffer pool while it has pages
  *         \-> LRU of entries no node references   the oldest merge into `others` beyond the limit
  *         \-> retired                             what reset and deleted files had counted
  *
@@ -47,7 +47,7 @@ struct ledger {
 struct ledger_table;
 
 /*
- * limit: how many ledgers to keep at most (>= 1); those that live nodes reference are kept beyond
+ * limit: how many ledgers to keep at most (>= 1); those that are referenced are kept beyond
  * it. NULL: ENOMEM.
  */
 struct ledger_table *ledger_table_new(size_t limit) MUST_CHECK;
@@ -62,6 +62,9 @@ struct ledger *ledger_get(struct ledger_table *t, const struct ledger_key *key) 
 
 /* As ledger_get(), but NULL where the file has no ledger: looking at a tree must not make any. */
 struct ledger *ledger_find(struct ledger_table *t, const struct ledger_key *key) MUST_CHECK;
+
+/* Takes one more reference for who holds one; also of a deleted file's, which ledger_get() would not find. */
+void ledger_ref(struct ledger_table *t, struct ledger *l);
 
 /*
  * Drops a reference; the caller counts nothing through it afterwards. The ledger stays, least

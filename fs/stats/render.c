@@ -49,8 +49,12 @@ static const struct row rows[] = {
 
 #define N_ROWS (sizeof(rows) / sizeof(rows[0]))
 
-static const char names[] = ZCFS_XATTR_STATS "\0" ZCFS_XATTR_JSON "\0" ZCFS_XATTR_PATH
-					     "\0" ZCFS_XATTR_MODE "\0" ZCFS_XATTR_RESET "\0"
+#define POOL_NAMES                                                           \
+	ZCFS_XATTR_POOL "\0" ZCFS_XATTR_POOL_FLUSH "\0" ZCFS_XATTR_POOL_DROP \
+			"\0" ZCFS_XATTR_POOL_RESIZE "\0"
+
+static const char names[] = POOL_NAMES ZCFS_XATTR_STATS
+	"\0" ZCFS_XATTR_JSON "\0" ZCFS_XATTR_PATH "\0" ZCFS_XATTR_MODE "\0" ZCFS_XATTR_RESET "\0"
 #define COUNTER(id, name, unit, help)   ZCFS_XATTR_PREFIX name "\0"
 #define HISTOGRAM(id, name, unit, help) ZCFS_XATTR_PREFIX name "\0"
 #define DERIVED(id, name, unit, help)   ZCFS_XATTR_PREFIX name "\0"
@@ -68,32 +72,48 @@ static const struct quantile {
 #define N_QUANTILES (sizeof(quantiles) / sizeof(quantiles[0]))
 #define NUM_SIZE    32 /* any number with its unit */
 
-/* A derived value in hundredths, rounded; 0 where there is nothing to divide by. */
-static uint64_t derived_hundredths(enum derived id, const struct counters_snapshot *s)
+/* What a derived value is: part / whole, and with how many decimals it is shown. */
+struct ratio {
+	double part, whole;
+	int decimals; /* 2 or 4 */
+};
+
+static struct ratio derive(enum derived id, const struct counters_snapshot *s)
 {
+	const uint64_t *sum = s->sum;
+	struct ratio r = {0, 0, 2};
+
 	switch (id) {
-	case DERIVED_COPY_PER_BYTE: {
-		double moved = (double)s->sum[CTR_READ_BYTES] + (double)s->sum[CTR_WRITE_BYTES];
-		double copied = (double)s->sum[CTR_COPY_TOTAL_BYTES];
-		double ratio = moved > 0 ? copied * 100 / moved + 0.5 : 0;
-		/*
-		 * Only sums that wrapped could get there; a conversion out of range is undefined.
-		 */
-		return ratio < 1e18 ? (uint64_t)ratio : (uint64_t)1e18;
+	case DERIVED_COPY_PER_BYTE:
+		r.part = (double)sum[CTR_COPY_TOTAL_BYTES];
+		r.whole = (double)sum[CTR_READ_BYTES] + (double)sum[CTR_WRITE_BYTES];
+		break;
+	case DERIVED_POOL_HIT_RATIO: /* what is left to 1 is what counts */
+		r.part = (double)sum[CTR_POOL_HITS];
+		r.whole = r.part + (double)sum[CTR_POOL_MISSES];
+		r.decimals = 4;
+		break;
 	}
-	}
-	return 0;
+	return r;
 }
 
-/* The decimal text of a counter or derived value; integers only, so no locale changes the point. */
+/* Rounded; 0 where there is nothing to divide by. Integers only, so that no locale changes the point. */
+static void put_ratio(struct ratio r, char buf[NUM_SIZE])
+{
+	unsigned scale = r.decimals == 2 ? 100 : 10000;
+	double scaled = r.whole > 0 ? r.part * scale / r.whole + 0.5 : 0;
+	/* Only sums that wrapped could get there; a conversion out of range is undefined. */
+	uint64_t value = scaled < 1e18 ? (uint64_t)scaled : (uint64_t)1e18;
+	snprintf(buf, NUM_SIZE, "%" PRIu64 ".%0*u", value / scale, r.decimals, (unsigned)(value % scale));
+}
+
+/* The decimal text of a counter or derived value. */
 static char *put_scalar(const struct row *r, const struct counters_snapshot *s, char buf[NUM_SIZE])
 {
-	if (r->kind == ROW_COUNTER) {
+	if (r->kind == ROW_COUNTER)
 		snprintf(buf, NUM_SIZE, "%" PRIu64, s->sum[r->id]);
-	} else {
-		uint64_t value = derived_hundredths((enum derived)r->id, s);
-		snprintf(buf, NUM_SIZE, "%" PRIu64 ".%02u", value / 100, (unsigned)(value % 100));
-	}
+	else
+		put_ratio(derive((enum derived)r->id, s), buf);
 	return buf;
 }
 
@@ -139,7 +159,8 @@ static void text_scalar(FILE *f, const struct row *r, const struct counters_snap
 {
 	char number[NUM_SIZE], human[NUM_SIZE];
 
-	fprintf(f, "  %-24s %16s", r->name, put_scalar(r, s, number));
+	/* A name longer than its column takes of the number's. */
+	fprintf(f, "  %s %*s", r->name, 40 - (int)strlen(r->name), put_scalar(r, s, number));
 	/* Below a KiB the plain number already is the human one. */
 	if (r->kind == ROW_COUNTER && r->unit == UNIT_BYTES && s->sum[r->id] >= 1024)
 		fprintf(f, "  (%s)", units_format_size(s->sum[r->id], human, sizeof(human)));
@@ -358,8 +379,15 @@ int render_value(const char *name, const struct counters_snapshot *s, char **out
 	return *out ? 0 : -ENOMEM;
 }
 
-const char *render_names(size_t *len_bytes)
+const char *render_names_with_pool(size_t *len_bytes)
 {
 	*len_bytes = sizeof(names) - 1; /* the literal's own NUL is one too many */
 	return names;
+}
+
+const char *render_names(size_t *len_bytes)
+{
+	const char *with_pool = render_names_with_pool(len_bytes);
+	*len_bytes -= sizeof(POOL_NAMES) - 1;
+	return with_pool + sizeof(POOL_NAMES) - 1;
 }

@@ -54,4 +54,7 @@ int render_value(const char *name, const struct counters_snapshot *s, char **out
  */
 const char *render_names(size_t *len_bytes);
 
+/* The same with those of the buffer pool before them: what the root of a mount that has one answers. */
+const char *render_names_with_pool(size_t *len_bytes);
+
 #endif

@@ -41,12 +41,21 @@ _zcfs_flags() {
 	mount) echo '-f --foreground -o --options -h --help' ;;
 	umount) echo '-l --lazy -h --help' ;;
 	stat) echo '-n --top -b --bytes -j --json -h --help' ;;
+	sim) echo '-p --policy -n --pages -s --page-size -j --json -h --help' ;;
+	pool) echo '-j --json -h --help' ;;
 	*) echo '-h --help' ;;
 	esac
 }
 
+# The names in a list with commas.
+_zcfs_policies() {
+	local typed=$1 kept=''
+	[[ $typed == *,* ]] && kept=${typed%,*}, typed=${typed##*,}
+	_zcfs_reply "$kept" "$typed" clock lru innodb pg sieve s3fifo arc opt
+}
+
 _zcfs() {
-	local commands='mount umount stat reset doctor help' word command=${COMP_WORDS[1]}
+	local commands='mount umount stat reset pool doctor sim help' word command=${COMP_WORDS[1]}
 	COMPREPLY=()
 	word=$(_zcfs_word)
 	if ((COMP_CWORD == 1)); then
@@ -59,9 +68,13 @@ _zcfs() {
 		mapfile -t COMPREPLY < <(compgen -W "$commands" -- "$word")
 	elif [[ $command == mount && $line =~ [[:space:]](-o|--options)[[:space:]]+$ ]]; then
 		_zcfs_options "$word"
+	elif [[ $command == sim && $line =~ [[:space:]](-p|--policy)[[:space:]]+$ ]]; then
+		_zcfs_policies "$word"
+	elif [[ $command == pool && $word != -* ]] && ((COMP_CWORD == 2)); then
+		mapfile -t COMPREPLY < <(compgen -W 'stat flush drop resize' -- "$word")
 	elif [[ $word == -* ]]; then
 		mapfile -t COMPREPLY < <(compgen -W "$(_zcfs_flags "$command")" -- "$word")
-	elif [[ $command == umount ]]; then
+	elif [[ $command == umount || ($command == pool && ${COMP_WORDS[2]} =~ ^(stat|resize)$) ]]; then
 		mapfile -t COMPREPLY < <(compgen -W \
 			"$(awk '$3 == "fuse.zcfs" { print $2 }' /proc/mounts)" -- "$word")
 		((${#COMPREPLY[@]})) || compopt -o default

@@ -1,6 +1,7 @@
 #!/usr/bin/env bats
 # A backing that does not answer: another mount, whose daemon is stopped. Programs that are killed while they wait for it leave,
-# those that are not killed wait, and it is all as it was when it answers again.
+# those that are not killed wait, and it is all as it was when it answers again. Where only some calls are to hang, a tracer holds
+# them up.
 load ../helper
 load common
 
@@ -18,6 +19,7 @@ setup() {
 
 teardown() {
 	kill -CONT "$low" 2>/dev/null || true
+	[[ -z ${tracer-} ]] || kill -KILL "$tracer" 2>/dev/null || true
 	[[ -z ${programs-} ]] || kill -KILL "${programs[@]}" 2>/dev/null || true
 	cleanup_zcfs "$BATS_TEST_TMPDIR"
 	no_findings
@@ -120,6 +122,99 @@ start() {
 	kill -CONT "$low"
 	wait "${programs[0]}"
 	programs=()
+}
+
+# From now on the daemon's reads of the file do not return, until answer_reads.
+hang_reads() {
+	strace -f -p "$daemon" -P "$1" -e trace=pread64 -e inject=pread64:delay_enter=1000000000 -o /dev/null 2>/dev/null 3>&- &
+	tracer=$!
+	wait_until is_traced "$daemon"
+}
+
+# Its tracer's end lets a call go on.
+answer_reads() {
+	kill -KILL "$tracer"
+	wait "$tracer" || true
+	tracer=
+}
+
+# has_open PID FILE
+has_open() {
+	local fd
+	for fd in "/proc/$1/fd"/*; do
+		[[ $(readlink "$fd") != "$2" ]] || return 0
+	done
+	return 1
+}
+
+invalidation_waits() {
+	local task
+	for task in /proc/"$daemon"/task/*; do
+		[[ $(<"$task/comm") != zcfs-notify || $(<"$task/wchan") != *folio* ]] || return 0
+	done
+	return 1
+}
+
+# A READ that hangs, of a file of whose pages the kernel is to drop all: something has been appended underneath, and then the
+# writer's O_DIRECT append is not where the kernel thinks. The writer has its file open before, for that is invalidation as well.
+make_invalidation_wait() {
+	need_tool strace
+	programs=()
+	mount_zcfs path=copy,attr_timeout=60
+	daemon=$(daemons "$MNT")
+	mkfifo "$BATS_TEST_TMPDIR/input"
+	exec 7<>"$BATS_TEST_TMPDIR/input"
+	start dd if="$BATS_TEST_TMPDIR/input" of="$MNT/file" bs=4K count=1 iflag=fullblock oflag=append,direct conv=notrunc
+	writer=$!
+	wait_until has_open "$writer" "$MNT/file"
+	hang_reads "$BACKING/file"
+	start dd if="$MNT/file" of=/dev/null bs=4K count=1
+	reader=$!
+	wait_until waits "$reader"
+	head -c 4096 /dev/zero >>"$BACKING/file"
+	head -c 4096 /dev/zero >&7
+	wait_until invalidation_waits
+	waits "$writer"
+}
+
+@test "a program whose write has been carried out, but waits for a page that is being read, leaves when it is killed" {
+	make_invalidation_wait
+	kill -KILL "$writer"
+	wait_until is_gone "$writer"
+	waits "$reader"
+	invalidation_waits
+	answer_reads
+	wait "$reader"
+	programs=()
+	[ "$(stat -c %s "$BATS_TEST_TMPDIR/bottom/file")" -eq $((1024 * 1024 + 8192)) ]
+	cmp "$MNT/file" "$BATS_TEST_TMPDIR/bottom/file"
+}
+
+@test "while a write waits for a page that is being read, those of other files go on" {
+	make_invalidation_wait
+	start tail -f "$MNT/second" # through the cache, so that a write past it invalidates
+	wait_until has_open $! "$MNT/second"
+	start dd if=/dev/zero of="$MNT/second" bs=4K count=1 oflag=direct conv=notrunc
+	wait_until is_gone $!
+	cmp -n 4096 "$MNT/second" /dev/zero
+	waits "$writer"
+	invalidation_waits
+	answer_reads
+	wait "$writer"
+	wait "$reader"
+	cmp "$MNT/file" "$BATS_TEST_TMPDIR/bottom/file"
+}
+
+@test "a daemon that is told to end lets go who waits for a page that is being read, and ends when the backing answers" {
+	make_invalidation_wait
+	kill -TERM "$daemon"
+	WAIT_S=30 wait_until is_gone "$writer"
+	wait_until is_gone "$reader"
+	programs=()
+	[ "$(daemons "$MNT")" = "$daemon" ]
+	answer_reads
+	wait_until no_daemons "$MNT"
+	not_mounted
 }
 
 # switches PID: of its threads by name, which a sanitizer's own has not.

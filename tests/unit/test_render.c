@@ -154,6 +154,36 @@ TEST(copies_per_byte_has_two_decimals)
 	check_value(&s, "copy.per_byte", "10000000000000000.00"); /* capped */
 }
 
+/* With two decimals 99.2 and 99.8 % would look alike, of which one misses four times as often. */
+TEST(hit_ratio_has_four_decimals)
+{
+	struct counters_snapshot s = {0};
+
+	check_value(&s, "pool.hit_ratio", "0.0000");
+	s.sum[CTR_POOL_MISSES] = 8;
+	check_value(&s, "pool.hit_ratio", "0.0000");
+	s.sum[CTR_POOL_HITS] = 992;
+	check_value(&s, "pool.hit_ratio", "0.9920");
+	s.sum[CTR_POOL_MISSES] = 0;
+	check_value(&s, "pool.hit_ratio", "1.0000");
+	s.sum[CTR_POOL_HITS] = s.sum[CTR_POOL_MISSES] = UINT64_MAX;
+	check_value(&s, "pool.hit_ratio", "0.5000");
+}
+
+TEST(a_gauge_is_shown_as_any_value)
+{
+	struct counters_snapshot s = {0};
+
+	s.sum[CTR_POOL_RESIDENT_BYTES] = 32768;
+	char *text = render_text(&file_head, &s);
+	REQUIRE(text);
+	CHECK(strstr(text, "\nbuffer pool\n"));
+	CHECK(strstr(text, "  pool.resident_bytes                 32768  (32.0 KiB)\n"));
+	CHECK(strstr(text, "  pool.dirty_bytes                        0\n"));
+	CHECK(strstr(text, "  pool.readahead_wasted_bytes             0\n")); /* the longest name */
+	free(text);
+}
+
 TEST(every_name_is_listed_once_and_answers)
 {
 	const char *const fixed[] = {ZCFS_XATTR_STATS, ZCFS_XATTR_JSON, ZCFS_XATTR_PATH,
@@ -178,6 +208,18 @@ TEST(every_name_is_listed_once_and_answers)
 	}
 	CHECK_EQ(n, n_fixed + N_NAMES);
 	CHECK_EQ(names[len_bytes - 1], '\0');
+}
+
+TEST(the_pools_names_stand_before_the_others)
+{
+	static const char pool_names[] = ZCFS_XATTR_POOL
+		"\0" ZCFS_XATTR_POOL_FLUSH "\0" ZCFS_XATTR_POOL_DROP "\0" ZCFS_XATTR_POOL_RESIZE;
+	size_t len_bytes, all_bytes;
+	const char *names = render_names(&len_bytes), *all = render_names_with_pool(&all_bytes);
+
+	CHECK_EQ(all_bytes, len_bytes + sizeof(pool_names));
+	CHECK(memcmp(all, pool_names, sizeof(pool_names)) == 0);
+	CHECK(memcmp(all + sizeof(pool_names), names, len_bytes) == 0);
 }
 
 TEST(text_of_a_used_file)
