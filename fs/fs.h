@@ -13,6 +13,7 @@
 #include "node/node.h"
 #include "node/opens.h"
 #include "options.h"
+#include "pool/pool.h"
 #include "stats/ledger.h"
 
 struct session; /* ops/session.h: the request loop */
@@ -25,17 +26,29 @@ struct fs {
 	struct ledger_table *ledgers;
 	struct node_table *nodes;
 	struct node *root; /* node id 1 */
+	struct pool *pool; /* NULL: there was no address space for it, and no option named it */
 	struct opens opens; /* what the kernel has not released */
 	struct session *session; /* set before the first request */
 	struct notifier *notifier;
 	struct watch *watch; /* set before the first request */
 	dev_t dev; /* of the mount; 0 until it has answered. Main thread */
 	bool is_privileged; /* acts as the caller (root), rather than as the one user who mounted */
-	bool is_flush_needed; /* the backing reports errors at close (network filesystems): FLUSH is forwarded */
+	bool is_flush_needed; /* errors are told at close, by the backing (network filesystems) or the pool: FLUSH is served */
+	_Atomic unsigned hashing; /* how many user.zcfs.xxh3 are being computed (ops/content_hash.c) */
 	uint64_t max_io_bytes; /* largest READ and WRITE: opt.max_io_bytes, less where pipes cannot grow */
 	/* what the kernel offered at INIT; written before any other request is served */
 	bool has_direct_mmap; /* FUSE_DIRECT_IO_ALLOW_MMAP: FOPEN_DIRECT_IO files can be mapped shared */
 	bool has_killpriv; /* FUSE_HANDLE_KILLPRIV_V2: the kernel leaves clearing set-id bits to us */
 };
+
+/*
+ * In the process that serves, with fs->opt and fs->root_fd set: ledgers, nodes, pool. fd_budget: node_limits. 0 or -errno; either way
+ * fs_close() is due.
+ */
+int fs_open(struct fs *fs, size_t fd_budget) MUST_CHECK;
+/* Starts the pool's threads; after rights were dropped. */
+void fs_start(struct fs *fs);
+/* After the last worker has ended: closes what is open, writes what the pool holds, frees all. */
+void fs_close(struct fs *fs);
 
 #endif

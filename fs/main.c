@@ -7,18 +7,15 @@
 #include <fcntl.h>
 #include <getopt.h>
 #include <grp.h>
-#include <linux/magic.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <sys/vfs.h>
 #include <sys/wait.h>
 
 #include "base/clock.h"
 #include "base/confine.h"
 #include "base/log.h"
-#include "data/worker.h"
 #include "ops/mount.h"
 #include "ops/ops.h"
 #include "ops/session.h"
@@ -103,53 +100,6 @@ static size_t raise_fd_limit(void)
 		(void)getrlimit(RLIMIT_NOFILE, &lim);
 	size_t limit = lim.rlim_cur < 1024UL * 1024 ? (size_t)lim.rlim_cur : 1024UL * 1024;
 	return limit / 2;
-}
-
-/* Filesystems that may keep an error for close(2). Local ones have told it at write or tell it at fsync. */
-static bool is_flush_needed(int root_fd)
-{
-	struct statfs st;
-	if (fstatfs(root_fd, &st) < 0)
-		return true;
-	switch ((unsigned long)st.f_type) {
-	case EXT4_SUPER_MAGIC:
-	case XFS_SUPER_MAGIC:
-	case BTRFS_SUPER_MAGIC:
-	case TMPFS_MAGIC:
-	case F2FS_SUPER_MAGIC:
-	case RAMFS_MAGIC:
-		return false;
-	default:
-		return true;
-	}
-}
-
-static int fs_open(struct fs *fs, size_t fd_budget)
-{
-	opens_init(&fs->opens);
-	fs->is_flush_needed = is_flush_needed(fs->root_fd);
-	fs->max_io_bytes = pipe_max_io(fs->opt.max_io_bytes);
-	if (fs->max_io_bytes < fs->opt.max_io_bytes)
-		log_info("max_io is %llu bytes, as pipes are limited to less than %llu (see /proc/sys/fs/pipe-max-size)",
-			 (unsigned long long)fs->max_io_bytes, (unsigned long long)fs->opt.max_io_bytes);
-	fs->ledgers = ledger_table_new(fs->opt.ledger_files);
-	if (!fs->ledgers)
-		return -ENOMEM;
-	const struct node_limits limits = {.fd_budget = fd_budget,
-					   .is_one_mount = fs->opt.xdev,
-					   .is_export_any = fs->opt.nfs_export};
-	return node_table_new(fs->root_fd, fs->ledgers, &limits, &fs->nodes, &fs->root);
-}
-
-static void fs_close(struct fs *fs)
-{
-	if (fs->nodes)
-		opens_fini(&fs->opens);
-	node_table_free(fs->nodes);
-	ledger_table_free(fs->ledgers);
-	options_free(&fs->opt);
-	if (fs->root_fd >= 0)
-		close(fs->root_fd);
 }
 
 /* Tells whoever waits: the exit status and, if that is not 0, why. */
@@ -251,6 +201,7 @@ static int run(struct start *s, struct fs *fs)
 		err = mount_attach(fs, s->backing, s->mountpoint, &se, s->err, sizeof(s->err));
 	if (err == 0) {
 		drop_rights();
+		fs_start(fs);
 		err = session_new(fs, se, &session);
 		if (err < 0) {
 			(void)snprintf(s->err, sizeof(s->err), "cannot start serving %s: %s",

@@ -14,6 +14,9 @@
 #include "data/path_id.h"
 
 enum cache_mode { CACHE_KERNEL, CACHE_NONE };
+enum pool_write_mode { POOL_WRITE_THROUGH, POOL_WRITE_BACK };
+
+struct evict_ops; /* pool/evict.h */
 
 /* rule=GLOB:PATH; the first whose glob (base/glob.h) matches the path below the mount wins. */
 struct rule {
@@ -33,6 +36,14 @@ struct options {
 	uint64_t readahead_bytes; /* readahead=, 0..64M, a multiple of 4K */
 	bool list_stats; /* list_stats */
 	uint64_t ledger_files; /* ledger_files=, 1..16M */
+	uint64_t pool_size_bytes; /* pool_size=, 64K..16T, a multiple of 4K */
+	uint64_t pool_page_bytes; /* pool_page=, 4K..64K, a power of two */
+	const struct evict_ops *pool_policy; /* pool_policy= */
+	enum pool_write_mode pool_write; /* pool_write= */
+	unsigned pool_dirty_max_percent; /* pool_dirty_max=, 1..90 */
+	double pool_flush_interval_s; /* pool_flush_interval=, 0.01..3600 */
+	uint64_t pool_readahead_bytes; /* pool_readahead=, 0..16M, a multiple of 4K */
+	unsigned pool_verify; /* pool_verify=: enum pool_verify of pool/pool.h */
 	bool xdev; /* xdev */
 	bool nfs_export; /* nfs_export */
 	bool is_read_only; /* ro */
@@ -65,5 +76,8 @@ void options_free(struct options *o);
  * rule's, else o->path.
  */
 enum path_id options_path_for(const struct options *o, const char *relpath);
+
+/* Whether path= or a rule= is pool, so that a mount without one would not do what it was asked. */
+bool options_name_pool(const struct options *o);
 
 #endif

@@ -9,7 +9,7 @@ fuse_tarball=fuse-3.18.3.tar.gz
 fuse_min=3.18
 
 # shellcheck disable=SC2034 # the scripts that source this use it
-build_packages=(gcc libc6-dev meson ninja-build pkgconf fuse3 libxxhash-dev liburing-dev
+build_packages=(gcc libc6-dev meson ninja-build pkgconf fuse3 liblzma-dev libxxhash-dev libzstd-dev liburing-dev
 	libnuma-dev)
 
 say() { printf '%s: %s\n' "$me" "$*"; }

@@ -5,7 +5,8 @@
  *
  *   read  splice  pipe page -> FUSE page                              1      write  splice  cached: page -> backing   1
  *         copy    (both copies are the daemon's)                      0             direct_io: user -> pipe -> backing 2
- *         direct  (DMA, then the daemon's reply)                      0             copy, direct                       0
+ *         direct  (DMA, then the daemon's reply)                      0             copy, direct, pool                 0
+ *         pool    (the daemon's reply from the pool's page)           0
  *   and one more between the program's memory and the kernel's FUSE page cache if the open uses that cache, except for
  *   write-back of mapped pages, which the program stored into directly.
  */
@@ -43,7 +44,11 @@ static void book_ways(struct counters *c, const struct account_entry *e)
 		[WAY_KERNEL] = CTR_WRITE_KERNEL_BYTES,
 	};
 	static const unsigned usual_copies[WAY_COUNT] = {
-		[WAY_COPY] = USUAL_COPIES_COPY, [WAY_DIRECT] = USUAL_COPIES_DIRECT};
+		[WAY_COPY] = USUAL_COPIES_COPY,
+		[WAY_DIRECT] = USUAL_COPIES_DIRECT,
+		[WAY_POOL_HIT] = USUAL_COPIES_POOL,
+		[WAY_POOL_MISS] = USUAL_COPIES_POOL,
+	};
 	uint64_t kernel_bytes = 0, usual_bytes = 0;
 	/* What failed moved nothing, however far it came. */
 	for (int way = 0; way < WAY_COUNT && e->result >= 0; way++) {

@@ -21,9 +21,9 @@ const struct path_ops *path_ops_get(enum path_id id)
 
 enum path_id path_resolve(enum path_id handle_path, bool is_direct)
 {
-	if (handle_path != PATH_ID_AUTO)
-		return handle_path;
-	return is_direct ? PATH_ID_direct : PATH_ID_splice;
+	if (is_direct && (handle_path == PATH_ID_AUTO || handle_path == PATH_ID_pool))
+		return PATH_ID_direct;
+	return handle_path == PATH_ID_AUTO ? PATH_ID_splice : handle_path;
 }
 
 int payload_to_memory(struct worker *w, struct payload *in, struct account *acc)

@@ -11,6 +11,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/uio.h>
 
 #include "data/path_id.h"
 #include "data/worker.h"
@@ -36,6 +37,8 @@ struct io_request {
 	bool is_direct; /* O_DIRECT is set on the open at this moment */
 	bool is_append; /* O_APPEND is set at this moment: the write goes to the end, wherever that is by then */
 	bool is_writeback; /* the kernel writes back its page cache (mmap): the caller is unknown */
+	bool is_sync; /* O_SYNC or O_DSYNC, of the open or of this write: durable when it is answered */
+	bool is_kill; /* whoever writes has no right to keep set-id bits (FUSE_WRITE_KILL_SUIDGID) */
 };
 
 /* What happened to the bytes of one request. */
@@ -50,6 +53,7 @@ struct account {
 enum reply_kind {
 	REPLY_MEMORY, /* len_bytes at mem, in the worker's area */
 	REPLY_RANGE, /* fd at off_bytes, up to len_bytes: to be spliced; fewer where the file ends */
+	REPLY_VIEW, /* len_bytes in the pieces iov[1 .. iov_count], which path_ops.done() gives back; iov[0] is the header's */
 };
 
 struct reply {
@@ -58,7 +62,9 @@ struct reply {
 	uint64_t off_bytes;
 	size_t len_bytes;
 	unsigned char *mem; /* REPLY_MEMORY; the header goes directly before it */
-	enum way way; /* REPLY_MEMORY: how the bytes came there */
+	enum way way; /* REPLY_MEMORY: how the bytes came there; of a REPLY_VIEW the account has it already */
+	struct iovec *iov; /* REPLY_VIEW */
+	size_t iov_count;
 };
 
 /* The payload of a WRITE: in memory (at worker->data, so aligned), or in worker->pipe. Paths consume it wholly or leave the rest. */
@@ -77,12 +83,17 @@ struct path_ops {
 			 struct account *acc);
 	/* A WRITE of len bytes is better received through the pipe. */
 	bool (*wants_pipe)(size_t len_bytes);
+	/* After a REPLY_VIEW was sent, when handle and node may be gone: what it used is free again. NULL where there are none. */
+	void (*done)(struct worker *w);
 };
 
 /* By id; PATH_ID_AUTO has none: resolve it with path_resolve() first. */
 const struct path_ops *path_ops_get(enum path_id id);
 
-/* The path one request takes: the handle's, or, if that is auto, direct for O_DIRECT and splice otherwise. */
+/*
+ * The path one request takes: the handle's; but O_DIRECT requests of auto and pool take direct, which gives programs that have a
+ * cache of their own what they ask for, and others of auto take splice.
+ */
 enum path_id path_resolve(enum path_id handle_path, bool is_direct);
 
 /* A payload in the pipe is brought into worker->data (a copy, counted in acc). 0 or -errno. */

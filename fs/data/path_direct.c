@@ -11,7 +11,7 @@
  * The ends go through the kernel's page cache, not through a read-modify-write of ours, because only the kernel can do that
  * atomically against other writers and keep the file's size right at every instant.
  */
-#include "data/path.h"
+#include "data/path_direct.h"
 
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -103,6 +103,19 @@ static ssize_t direct_pwrite(struct worker *w, int fd, const unsigned char *mem,
 	return n < 0 ? -errno : n;
 }
 
+int path_direct_write_out(int fd, uint64_t off_bytes, uint64_t len_bytes)
+{
+	if (sync_file_range(fd, (off_t)off_bytes, (off_t)len_bytes,
+			    SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE |
+				    SYNC_FILE_RANGE_WAIT_AFTER) < 0)
+		return -errno;
+	/* Pages in part are kept, so name them whole. Only advice: a page that stays is coherent all the same. */
+	uint64_t lead = off_bytes % DIO_ALIGN_DEFAULT;
+	uint64_t span = (lead + len_bytes + DIO_ALIGN_DEFAULT - 1) / DIO_ALIGN_DEFAULT * DIO_ALIGN_DEFAULT;
+	(void)posix_fadvise(fd, (off_t)(off_bytes - lead), len_bytes ? (off_t)span : 0, POSIX_FADV_DONTNEED);
+	return 0;
+}
+
 /* A piece that is no whole block: through the page cache, then out of it. */
 static ssize_t fragment_write(struct worker *w, const struct io_request *rq, const unsigned char *mem,
 			      size_t len_bytes, uint64_t off_bytes, struct account *acc)
@@ -114,34 +127,22 @@ static ssize_t fragment_write(struct worker *w, const struct io_request *rq, con
 	if (n <= 0)
 		return n;
 	acc->user_bytes += (uint64_t)n;
-	off_t from = rq->is_append ? 0 : (off_t)off_bytes; /* where an append landed is not known: the whole file */
-	off_t span = rq->is_append ? 0 : n;
 	w->syscalls += 2;
-	if (sync_file_range(fd, from, span,
-			    SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE |
-				    SYNC_FILE_RANGE_WAIT_AFTER) < 0)
-		return -errno;
+	/* Where an append landed is not known: the whole file. */
+	int err = path_direct_write_out(fd, rq->is_append ? 0 : off_bytes, rq->is_append ? 0 : (uint64_t)n);
+	if (err < 0)
+		return err;
 	acc->way_bytes[WAY_COPY] += (uint64_t)n;
-	/* Pages in part are kept, so name them whole. Only advice: a page that stays is coherent all the same. */
-	off_t lead = from % DIO_ALIGN_DEFAULT;
-	if (!rq->is_append)
-		span = (lead + n + DIO_ALIGN_DEFAULT - 1) / DIO_ALIGN_DEFAULT * DIO_ALIGN_DEFAULT;
-	(void)posix_fadvise(fd, from - lead, span, POSIX_FADV_DONTNEED);
 	return n;
 }
 
-/* One piece of a write that was not aligned by its program; way by whether it is whole blocks. */
-static ssize_t piece_write(struct worker *w, const struct io_request *rq, int fd,
-			   const unsigned char *mem, size_t len_bytes, uint64_t off_bytes,
-			   bool is_whole, struct account *acc)
+/* The whole blocks of a write that was not aligned by its program. */
+static ssize_t body_write(struct worker *w, int fd, uint64_t align, const unsigned char *mem,
+			  size_t len_bytes, uint64_t off_bytes, struct account *acc)
 {
-	if (len_bytes == 0)
-		return 0;
-	if (!is_whole)
-		return fragment_write(w, rq, mem, len_bytes, off_bytes, acc);
-	if ((uintptr_t)mem % DIO_ALIGN_DEFAULT != 0) {
+	size_t shift = (uintptr_t)mem % (align < DIO_ALIGN_DEFAULT ? align : DIO_ALIGN_DEFAULT);
+	if (shift != 0) {
 		/* Only the payload behind an odd head is off the grid; its head is already written, so move it down. */
-		size_t shift = (uintptr_t)mem % DIO_ALIGN_DEFAULT;
 		__builtin_memmove((void *)(uintptr_t)(mem - shift), mem, len_bytes);
 		acc->user_bytes += len_bytes;
 		mem -= shift;
@@ -154,8 +155,8 @@ static ssize_t piece_write(struct worker *w, const struct io_request *rq, int fd
 	return n;
 }
 
-static ssize_t split_write(struct worker *w, const struct io_request *rq, int fd,
-			   struct payload *in, struct account *acc)
+ssize_t path_direct_split_write(struct worker *w, const struct io_request *rq, int fd,
+				struct payload *in, struct account *acc)
 {
 	w->syscalls++;
 	uint64_t align = dio_align_bytes(fd);
@@ -170,8 +171,11 @@ static ssize_t split_write(struct worker *w, const struct io_request *rq, int fd
 	size_t done = 0;
 	for (int i = 0; i < 3; i++) {
 		size_t len_bytes = (size_t)(edge[i + 1] - edge[i]);
-		ssize_t n = piece_write(w, rq, fd, in->mem + (edge[i] - off), len_bytes, edge[i],
-					i == 1, acc);
+		unsigned char *mem = in->mem + (edge[i] - off);
+		if (len_bytes == 0)
+			continue;
+		ssize_t n = i == 1 ? body_write(w, fd, align, mem, len_bytes, edge[i], acc)
+				   : fragment_write(w, rq, mem, len_bytes, edge[i], acc);
 		if (n < 0)
 			return done > 0 && !rq->is_writeback ? (ssize_t)done : n;
 		done += (size_t)n;
@@ -191,7 +195,7 @@ static ssize_t direct_write(struct worker *w, const struct io_request *rq, struc
 	if (err < 0)
 		return err;
 	if (!rq->is_direct || rq->is_writeback) {
-		ssize_t n = split_write(w, rq, fd, in, acc);
+		ssize_t n = path_direct_split_write(w, rq, fd, in, acc);
 		if (n > 0)
 			in->len_bytes -= (size_t)n;
 		return n;

@@ -1,6 +1,6 @@
 /*
  * The data paths' names and numbers. Generated from meson's list `paths`, so that a new path is one file and
- * one word. PATH_ID_AUTO chooses per request: direct while the open has O_DIRECT, else splice.
+ * one word. PATH_ID_AUTO chooses per request: direct while the open has O_DIRECT, else splice (path_resolve()).
  */
 #ifndef ZCFS_DATA_PATH_ID_H
 #define ZCFS_DATA_PATH_ID_H

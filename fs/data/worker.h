@@ -18,6 +18,7 @@
 
 #include "base/auto.h"
 #include "base/cred.h"
+#include "pool/pool.h"
 
 /* A pipe with room for `slots` pages; slots is what the kernel granted (F_SETPIPE_SZ may be capped). */
 struct pipe {
@@ -38,12 +39,17 @@ struct worker {
 	int64_t pipe_retry_ns; /* CLOCK_MONOTONIC; where there is none, another is not tried before */
 	struct pipe spare; /* a second one, for a reply that came out short; made when first needed */
 	struct cred cred;
+	struct pool_view view; /* pages of the buffer pool that a reply is being sent from */
+	struct pool_file *view_file; /* whose they are */
 	unsigned syscalls; /* made since the present request arrived, its receipt included */
 };
 
 #define WORKER_HEADROOM 4096
-/* What an unaligned range costs beyond max_io when it is widened to the alignment: one unit at each end, 64K at most. */
-#define WORKER_SLACK   (128UL * 1024)
+/*
+ * What an unaligned range costs beyond max_io when it is widened to the alignment, or to pages of the buffer pool: one unit at each
+ * end, 64K at most.
+ */
+#define WORKER_SLACK   (2UL * POOL_PAGE_MAX)
 #define WORKER_SCRATCH (128UL * 1024)
 
 /* max_io_bytes: the largest payload. want_pipe: make the pipe for splicing (short of pipes it goes

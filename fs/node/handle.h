@@ -22,6 +22,8 @@
 /* next_read_off of a handle that has not read yet: no request starts there. */
 #define HANDLE_OFF_NONE UINT64_MAX
 
+struct pool_open;
+
 struct handle {
 	struct open_link link; /* in struct fs's opens, by ops/ */
 	struct node *node; /* borrowed: the kernel holds a lookup count while the file is open */
@@ -34,6 +36,8 @@ struct handle {
 	_Atomic int fd_direct; /* -1 until needed; opened O_DIRECT */
 	_Atomic uint64_t next_read_off; /* end of the last read, for R.sequential_ops */
 	_Atomic uint64_t next_write_off;
+	struct pool_open *pool; /* of opens by path pool, data/pool_open.h's; else NULL; immutable after the open */
+	_Atomic uint32_t errors_seen; /* which of the pool's write-back errors this open has been told */
 };
 
 /*

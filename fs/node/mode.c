@@ -28,6 +28,7 @@ static const char *const reasons[] = {
 	[MODE_BY_RULE] = "a rule= of the mount",
 	[MODE_BY_XATTR] = "user.zcfs.path was set",
 	[MODE_NO_DIO] = "the backing filesystem refuses O_DIRECT on this file",
+	[MODE_NO_POOL] = "memory is too short for the buffer pool",
 };
 
 struct open_mode mode_decide(const struct options *opt, const struct node *node, int open_flags)
@@ -43,7 +44,8 @@ struct open_mode mode_decide(const struct options *opt, const struct node *node,
 		m.path = (enum path_id)wanted;
 		m.reason = MODE_BY_XATTR;
 	}
-	m.is_cached = !(open_flags & O_DIRECT) && m.path != PATH_ID_direct && opt->cache == CACHE_KERNEL;
+	bool is_past_cache = m.path == PATH_ID_direct || m.path == PATH_ID_pool;
+	m.is_cached = !(open_flags & O_DIRECT) && !is_past_cache && opt->cache == CACHE_KERNEL;
 	return m;
 }
 
@@ -62,8 +64,7 @@ static bool is_fresh(const struct statx_timestamp *ts, const struct timespec *no
 	return s * 1000000000LL + now->tv_nsec - ts->tv_nsec < RACY_NS;
 }
 
-/* The identity of the content, or 0 if it cannot be trusted yet. */
-static uint64_t content_identity(const struct statx *stx)
+uint64_t mode_identity(const struct statx *stx)
 {
 	struct timespec now;
 	clock_gettime(CLOCK_REALTIME, &now);
@@ -104,7 +105,7 @@ void mode_opened(struct node *node, const struct handle *h, const struct statx *
 	atomic_fetch_add_explicit(m->is_cached ? &node->opens_cached : &node->opens_direct, 1,
 				  memory_order_seq_cst);
 	if (stx) { /* an open that does not use the cache must not take it from those that do */
-		uint64_t identity = content_identity(stx);
+		uint64_t identity = mode_identity(stx);
 		uint64_t before = atomic_exchange_explicit(&node->cached_identity, identity,
 							   memory_order_relaxed);
 		m->keep_cache = identity != 0 && identity == before;
@@ -148,9 +149,11 @@ void mode_describe(const struct node *node, char *buf, size_t len_bytes)
 		return;
 	}
 	enum path_id path = (enum path_id)(last >> 8 & 0xff);
-	const char *effective = path != PATH_ID_AUTO ? path_id_name(path)
-				: last & LAST_DIRECT ? "auto (direct)"
-						     : "auto (splice)";
+	const char *effective = path_id_name(path);
+	if (path == PATH_ID_AUTO)
+		effective = last & LAST_DIRECT ? "auto (direct)" : "auto (splice)";
+	else if (path == PATH_ID_pool && last & LAST_DIRECT)
+		effective = "pool (direct)";
 	const char *reason = reasons[last >> 16 & 0xff];
 	snprintf(buf, len_bytes,
 		 "live: %u cached, %u direct_io; last: requested=%s%s path=%s kernel_cache=%s%s%s",

@@ -3,7 +3,7 @@
  * says of it. One place decides. Layer: node; no libfuse. Thread-safe, lock-free.
  *
  * Rules (the kernel facts behind them are in fs/README.md):
- *  1. O_DIRECT opens, path=direct and cache=none get FOPEN_DIRECT_IO: no page of the kernel's FUSE cache is involved.
+ *  1. O_DIRECT opens, path=direct, path=pool and cache=none get FOPEN_DIRECT_IO: no page of the kernel's FUSE cache is involved.
  *  2. Other opens are cached. What an earlier open left in the cache is kept only while the file's mtime, ctime and size are
  *     those of the moment that cache began.
  *  3. While a node has cached opens, or was mapped through an open without, a write past the cache invalidates the kernel's pages before it is answered
@@ -23,7 +23,7 @@
 #include "options.h"
 
 /* Why an open does not take the mount's path=. */
-enum mode_reason { MODE_AS_MOUNTED, MODE_BY_RULE, MODE_BY_XATTR, MODE_NO_DIO };
+enum mode_reason { MODE_AS_MOUNTED, MODE_BY_RULE, MODE_BY_XATTR, MODE_NO_DIO, MODE_NO_POOL };
 
 struct open_mode {
 	enum path_id path; /* for the handle */
@@ -48,6 +48,12 @@ void mode_closed(struct node *node, const struct handle *h);
  * read from the backing: a write that does not find the node marked was then carried out before that.
  */
 void mode_mapped(struct node *node);
+
+/*
+ * Of the content that a file with these attributes has: a hash of mtime, ctime and size, or 0 while the times are too young to tell
+ * two changes apart.
+ */
+uint64_t mode_identity(const struct statx *stx);
 
 /* The kernel is about to be told these attributes. */
 void mode_told(struct node *node, const struct statx *stx);

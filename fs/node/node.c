@@ -217,10 +217,47 @@ struct ledger *node_ledger_find(struct node_table *t, struct node *n)
 	return attach_ledger(t, n, false);
 }
 
+bool node_adopt_pool_file(struct node *n, struct pool_file *f)
+{
+	struct pool_file *known = NULL;
+
+	/* Pairs with node_pool_file(): who sees the pointer sees the file behind it. */
+	return atomic_compare_exchange_strong_explicit(&n->pool_file, &known, f,
+						       memory_order_acq_rel, memory_order_acquire);
+}
+
+void node_table_on_pool_file(struct node_table *t, void (*end)(struct pool_file *f, bool is_deleted))
+{
+	t->end_pool_file = end;
+}
+
+static void end_pool_file(struct node_table *t, struct node *n, bool is_gone)
+{
+	struct pool_file *f = atomic_exchange_explicit(&n->pool_file, NULL, memory_order_acq_rel);
+
+	if (f)
+		t->end_pool_file(f, is_gone);
+}
+
+static void visit_pool_file(void *ctx, struct node *n)
+{
+	struct node_table *t = ctx;
+
+	if (node_pool_file(n))
+		end_pool_file(t, n, is_deleted(t, n));
+}
+
+void node_table_end_pool_files(struct node_table *t)
+{
+	node_hash_each(&t->hash, visit_pool_file, t);
+}
+
 /* Frees a node that nothing can find any more. */
 static void node_free(struct node_table *t, struct node *n)
 {
 	bool is_gone = is_deleted(t, n);
+
+	end_pool_file(t, n, is_gone);
 	/* A deleted file's counts may still be with a ledger this node never used. */
 	struct ledger *l = is_gone ? node_ledger_find(t, n) : node_ledger_peek(n);
 

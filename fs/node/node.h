@@ -25,6 +25,8 @@
 #include "node/fdcache.h"
 #include "stats/ledger.h"
 
+struct pool_file; /* pool/pool.h, of which nothing here knows more */
+
 struct node {
 	/* identity: immutable */
 	uint64_t dev;
@@ -43,6 +45,10 @@ struct node {
 	struct fd_slot fd; /* guarded by the fd cache */
 	/* set once, by node_ledger(); the node holds a reference */
 	_Atomic(struct ledger *) ledger;
+	/* set once, by node_adopt_pool_file(); the node holds a reference */
+	_Atomic(struct pool_file *) pool_file;
+	/* advances with each change that a write has to undo: set-id bits, capabilities; see handle.h */
+	_Atomic uint32_t privs_changes;
 
 	/* what the opens of this node may mix: see node/mode.h */
 	_Atomic uint32_t opens_cached; /* live opens that may use the kernel's page cache */
@@ -75,6 +81,14 @@ int node_table_new(int root_fd, struct ledger_table *ledgers, const struct node_
 		   struct node_table **out, struct node **root) MUST_CHECK;
 /* Frees the table and every node left in it: its last use by any thread. NULL is nothing. */
 void node_table_free(struct node_table *t);
+
+/*
+ * What ends a node's hold on its pool file, when the node is freed; is_deleted: with the file gone, so that nobody can read it any
+ * more. To be set before there is any.
+ */
+void node_table_on_pool_file(struct node_table *t, void (*end)(struct pool_file *f, bool is_deleted));
+/* Ends it for all nodes, before the pool is freed. No other thread uses the table any more. */
+void node_table_end_pool_files(struct node_table *t);
 
 /*
  * Finds `name` (one component; "", ".", ".." and anything with a slash is -EINVAL, over 255 bytes
@@ -176,6 +190,21 @@ struct ledger *node_ledger_find(struct node_table *t, struct node *n);
 static inline struct ledger *node_ledger_peek(struct node *n)
 {
 	return atomic_load_explicit(&n->ledger, memory_order_acquire);
+}
+
+/* The node's pool file, or NULL; one atomic load. Valid as long as the node. */
+static inline struct pool_file *node_pool_file(struct node *n)
+{
+	return atomic_load_explicit(&n->pool_file, memory_order_acquire);
+}
+
+/* Hands the node a reference of its pool file. False: it has one already, and the reference stays the caller's. */
+bool node_adopt_pool_file(struct node *n, struct pool_file *f) MUST_CHECK;
+
+/* AFTER the mode, owner or an attribute of the node's file was changed: a write may have to take something away again. */
+static inline void node_note_privs(struct node *n)
+{
+	atomic_fetch_add_explicit(&n->privs_changes, 1, memory_order_seq_cst);
 }
 
 /* How many nodes there are, how many O_PATH descriptors they hold. */

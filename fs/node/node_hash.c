@@ -204,6 +204,13 @@ struct node *node_hash_drain(struct node_hash *h)
 	return all;
 }
 
+void node_hash_each(struct node_hash *h, void (*visit)(void *ctx, struct node *n), void *ctx)
+{
+	for (size_t i = 0; i < h->n_buckets; i++)
+		for (struct node *n = h->buckets[i]; n; n = n->hash_next)
+			visit(ctx, n);
+}
+
 size_t node_hash_size(struct node_hash *h)
 {
 	mutex_lock(&h->lock);

@@ -65,6 +65,9 @@ bool node_hash_release(struct node_hash *h, struct node *n, uint64_t nlookup);
 /* Takes every node out, chained by hash_next; NULL: none. */
 struct node *node_hash_drain(struct node_hash *h);
 
+/* Calls visit for every node; no other thread uses the table meanwhile. */
+void node_hash_each(struct node_hash *h, void (*visit)(void *ctx, struct node *n), void *ctx);
+
 size_t node_hash_size(struct node_hash *h);
 
 #endif

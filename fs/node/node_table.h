@@ -20,6 +20,7 @@ struct node_table {
 	uint64_t mount_id; /* of the backing directory: STATX_MNT_ID, or its device */
 	bool is_one_mount;
 	struct export export;
+	void (*end_pool_file)(struct pool_file *f, bool is_deleted); /* set before the first */
 };
 
 /* statx(NODE_STATX_MASK) of any descriptor. 0 or -errno. */

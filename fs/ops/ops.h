@@ -17,6 +17,12 @@ extern const struct fuse_lowlevel_ops ops_table;
 /* The worker this thread is; valid inside a handler. */
 struct worker *ops_worker(void);
 
+/*
+ * Whether nobody waits for the present request's answer any more: its program has been killed (ops/watch.h), or the mount ends.
+ * Inside a handler that takes long; it answers all the same.
+ */
+bool ops_is_given_up(void);
+
 static inline struct fs *ops_fs(fuse_req_t req)
 {
 	return fuse_req_userdata(req);
@@ -95,6 +101,7 @@ void ops_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
 void ops_release(struct fs *fs, uint64_t fh);
 void ops_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
 void ops_fsync(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_info *fi);
+int ops_syncfs(struct fs *fs); /* 0 or -errno */
 /* ops_range.c */
 void ops_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t off, off_t len,
 		   struct fuse_file_info *fi);

@@ -6,6 +6,7 @@
 
 #include "base/hash.h"
 #include "base/sync.h"
+#include "data/pool_guard.h"
 #include "node/mode.h"
 #include "ops/ops.h"
 
@@ -48,6 +49,10 @@ void ops_stat_from_statx(const struct fs *fs, const struct statx *stx, struct st
 
 void ops_fill_entry(struct fs *fs, struct node *n, const struct statx *stx, struct fuse_entry_param *e)
 {
+	struct statx now;
+
+	if (pool_guard_times(n) && node_statx(fs->nodes, n, &now) == 0)
+		stx = &now;
 	*e = (struct fuse_entry_param){
 		.ino = n->id,
 		.generation = n->generation,

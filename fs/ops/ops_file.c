@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "data/account.h"
+#include "data/pool_guard.h"
 #include "node/dio.h"
 #include "node/mode.h"
 #include "ops/notify.h"
@@ -29,6 +30,14 @@ static void book(const struct file_request *r, const struct io_request *rq,
 	account_book(node_ledger(rq->handle->nodes, rq->handle->node), &e);
 }
 
+/* 0 or -errno. What the pool has not written yet is written for who reads past it. */
+static int read_by(enum path_id path, const struct file_request *r, const struct io_request *rq,
+		   struct reply *reply, struct account *acc)
+{
+	int err = path == PATH_ID_pool ? 0 : pool_guard_read(rq->handle->node, rq->off_bytes, rq->len_bytes);
+	return err < 0 ? err : path_ops_get(path)->read(r->w, rq, reply, acc);
+}
+
 void ops_file_read(const struct file_request *r, const struct fuse_read_in *in)
 {
 	struct io_request rq = {
@@ -43,10 +52,9 @@ void ops_file_read(const struct file_request *r, const struct fuse_read_in *in)
 	/* A READ that no program's read(2) made: a mapping of an open that is otherwise without the kernel's cache. */
 	if (!rq.handle->is_cached && !(in->read_flags & FUSE_READ_LOCKOWNER))
 		mode_mapped(rq.handle->node);
-	if (rq.len_bytes <= r->fs->max_io_bytes) {
-		enum path_id path = path_resolve(rq.handle->path, rq.is_direct);
-		n = path_ops_get(path)->read(r->w, &rq, &reply, &acc);
-	}
+	enum path_id path = path_resolve(rq.handle->path, rq.is_direct);
+	if (rq.len_bytes <= r->fs->max_io_bytes)
+		n = read_by(path, r, &rq, &reply, &acc);
 	if (n == 0)
 		n = reply_prepare(r->w, &r->to, &reply, &acc);
 	book(r, &rq, &acc, false, n);
@@ -55,6 +63,8 @@ void ops_file_read(const struct file_request *r, const struct fuse_read_in *in)
 		return;
 	}
 	reply_commit(r->w, &r->to, &reply, node_ledger_peek(rq.handle->node));
+	if (reply.kind == REPLY_VIEW)
+		path_ops_get(path)->done(r->w);
 }
 
 /* The data is not where the kernel's cache has it: somebody appended underneath. */
@@ -141,6 +151,22 @@ static ssize_t sync_now(struct worker *w, const struct io_request *rq,
 	return rc < 0 ? -errno : n;
 }
 
+/* Bytes or -errno. */
+static ssize_t write_by(enum path_id path, const struct file_request *r, const struct io_request *rq,
+			struct payload *payload, struct account *acc)
+{
+	const struct path_ops *ops = path_ops_get(path);
+	struct pool_guard guard;
+	if (path == PATH_ID_pool)
+		return ops->write(r->w, rq, payload, acc);
+	int err = pool_guard_write_begin(&guard, rq);
+	if (err < 0)
+		return err;
+	ssize_t n = ops->write(r->w, rq, payload, acc);
+	pool_guard_write_end(&guard, rq, n);
+	return n;
+}
+
 void ops_file_write(const struct file_request *r, const struct fuse_write_in *in, struct payload *payload)
 {
 	struct io_request rq = {
@@ -151,6 +177,8 @@ void ops_file_write(const struct file_request *r, const struct fuse_write_in *in
 		.is_writeback = in->write_flags & FUSE_WRITE_CACHE,
 	};
 	rq.is_append = in->flags & O_APPEND && !rq.is_writeback;
+	rq.is_sync = (in->flags | (unsigned)rq.handle->open_flags) & O_DSYNC;
+	rq.is_kill = in->write_flags & FUSE_WRITE_KILL_SUIDGID;
 	/* Write-back has no caller; it is done as root, for the program has been told long ago that there is space. */
 	cred_serve(&r->w->cred, rq.is_writeback ? 0 : r->uid, rq.is_writeback ? 0 : r->gid);
 	/* Who may not set set-id bits loses them by writing; write-back speaks for a store that took none away. */
@@ -161,7 +189,7 @@ void ops_file_write(const struct file_request *r, const struct fuse_write_in *in
 	enum path_id path = path_resolve(rq.handle->path, rq.is_direct);
 	/* Asked before as well, for the write may take longer than the state lasts. */
 	bool is_shaken = is_through_cache(&rq) && mode_is_shaken(rq.handle->node);
-	ssize_t n = path_ops_get(path)->write(r->w, &rq, payload, &acc);
+	ssize_t n = write_by(path, r, &rq, payload, &acc);
 	/* Of a write-back the kernel reads the error only: a short one would be taken for whole. */
 	if (rq.is_writeback && n >= 0 && (size_t)n < rq.len_bytes)
 		n = -EIO;

@@ -10,6 +10,8 @@
 #include <sys/statvfs.h>
 #include <sys/sysmacros.h>
 
+#include "data/pool_guard.h"
+#include "data/pool_open.h"
 #include "node/handle.h"
 #include "node/mode.h"
 #include "ops/ops.h"
@@ -93,6 +95,7 @@ static int attr_statx(struct fs *fs, struct node *n, const struct fuse_file_info
 
 	if (fd < 0)
 		return fd;
+	(void)pool_guard_times(n);
 	int rc = statx(fd, "", AT_EMPTY_PATH | flags, STATX_WANTED, stx) < 0 ? -errno : 0;
 	attr_fd_put(fs, n, fi);
 	return rc;
@@ -160,6 +163,24 @@ static int set_mode(struct fs *fs, struct node *n, int fd, mode_t mode)
 	return fchmodat(node_proc_fd(fs->nodes), name, mode & ALLPERMS, 0) < 0 ? -errno : 0;
 }
 
+/* The pool's pages from the nearer end on; its file is made, for an open may bring pages in meanwhile. */
+static int truncate_to(struct fs *fs, struct node *n, int fd, off_t size)
+{
+	struct pool_guard guard;
+	struct stat st;
+
+	(void)pool_open_file(fs->pool, fs->ledgers, fs->nodes, n);
+	if (size < 0 || fstat(fd, &st) < 0)
+		return size < 0 ? -EINVAL : -errno;
+	uint64_t from = (uint64_t)(size < st.st_size ? size : st.st_size);
+	int rc = pool_guard_begin(&guard, n, from, POOL_TO_END, true);
+	if (rc)
+		return rc;
+	rc = ftruncate(fd, size) < 0 ? -errno : 0;
+	pool_guard_end(&guard, fd, 0);
+	return rc;
+}
+
 static int set_size(struct fs *fs, struct node *n, int fd, off_t size, bool is_open)
 {
 	int AUTO_FD opened = -1;
@@ -170,7 +191,7 @@ static int set_size(struct fs *fs, struct node *n, int fd, off_t size, bool is_o
 			return opened;
 		fd = opened;
 	}
-	return ftruncate(fd, size) < 0 ? -errno : 0;
+	return truncate_to(fs, n, fd, size);
 }
 
 static struct timespec wanted_time(struct timespec given, bool is_set, bool is_now)
@@ -213,11 +234,16 @@ static int apply_attr(struct fs *fs, struct node *n, int fd, const struct stat *
 		rc = set_owner(fd, attr, to_set);
 	if (!rc && to_set & FUSE_SET_ATTR_MODE)
 		rc = set_mode(fs, n, fd, attr->st_mode);
+	if (to_set & (SET_OWNER | FUSE_SET_ATTR_MODE))
+		node_note_privs(n);
 	if (!rc && to_set & FUSE_SET_ATTR_SIZE) {
 		/* The protocol's FATTR_KILL_SUIDGID: the caller lacks CAP_FSETID. */
 		cred_set_fsetid(cred, !(to_set & FUSE_SET_ATTR_KILL_SUID));
 		rc = set_size(fs, n, fd, attr->st_size, is_open);
 	}
+	/* What the pool wrote afterwards would bring the time of that write. */
+	if (!rc && to_set & SET_TIMES)
+		rc = pool_guard_read(n, 0, POOL_TO_END);
 	if (!rc && to_set & SET_TIMES)
 		rc = set_times(fd, attr, to_set);
 	return rc;
@@ -251,6 +277,7 @@ void ops_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to_set, 
 	int rc = is_anybodys_wish(req, fd, to_set)
 			 ? 0
 			 : apply_attr(fs, n, fd, attr, to_set, fi && S_ISREG(n->type));
+	(void)pool_guard_times(n);
 	if (!rc && statx(fd, "", AT_EMPTY_PATH, STATX_WANTED, &stx) < 0)
 		rc = -errno;
 	attr_fd_put(fs, n, fi);

@@ -8,6 +8,8 @@
 
 #include "base/sync.h"
 #include "data/account.h"
+#include "data/pool_guard.h"
+#include "data/pool_open.h"
 #include "node/mode.h"
 #include "ops/ops.h"
 #include "ops/rule.h"
@@ -18,21 +20,43 @@
 /* The backing is opened O_DIRECT at once: the program asked and gets it, or the path demands it. */
 static bool is_direct_first(enum path_id path, int flags)
 {
-	return path == PATH_ID_direct || (path == PATH_ID_AUTO && flags & O_DIRECT);
+	return path == PATH_ID_direct || path == PATH_ID_pool || (path == PATH_ID_AUTO && flags & O_DIRECT);
+}
+
+static int close_handle(struct handle *h)
+{
+	pool_open_end(h);
+	return handle_close(h);
 }
 
 static void close_left(struct open_link *link)
 {
-	(void)handle_close((struct handle *)(void *)((char *)link - offsetof(struct handle, link)));
+	(void)close_handle((struct handle *)(void *)((char *)link - offsetof(struct handle, link)));
+}
+
+/* An open by path pool gets what it needs of the pool, or takes another path. Whether the attributes are known then. */
+static bool enter_pool(struct fs *fs, struct handle *h, struct open_mode *m, struct statx *stx)
+{
+	struct pool_file *f = node_pool_file(h->node);
+	if (f)
+		atomic_init(&h->errors_seen, pool_file_errors_seen(f));
+	if (m->path == PATH_ID_pool) {
+		int err = pool_open_begin(fs->pool, h, stx);
+		if (err == 0)
+			return true;
+		m->path = PATH_ID_splice;
+		m->reason = err == -ENOMEM ? MODE_NO_POOL : MODE_NO_DIO;
+	}
+	return statx(handle_any_fd(h), "", AT_EMPTY_PATH, STATX_BASIC_STATS, stx) == 0;
 }
 
 /* Books the open and tells the kernel how to treat it. */
 static void finish(struct fs *fs, struct handle *h, struct open_mode *m, struct fuse_file_info *fi)
 {
 	struct statx stx;
+	bool has_stx = enter_pool(fs, h, m, &stx);
 	h->path = m->path;
 	h->is_cached = m->is_cached;
-	bool has_stx = statx(handle_any_fd(h), "", AT_EMPTY_PATH, STATX_BASIC_STATS, &stx) == 0;
 	mode_opened(h->node, h, has_stx ? &stx : NULL, m);
 	struct ledger *l = node_ledger(fs->nodes, h->node);
 	if (l)
@@ -52,13 +76,20 @@ static void undo(struct fs *fs, struct handle *h)
 {
 	opens_remove(&fs->opens, &h->link);
 	mode_closed(h->node, h);
-	(void)handle_close(h); /* nothing was written through it */
+	(void)close_handle(h); /* nothing was written through it */
 }
 
-/* As mode_decide(), within what this kernel offers. */
+/*
+ * As mode_decide(), within what this kernel and this mount's pool offer. Every regular file that is opened becomes one of the
+ * pool's, by whatever path: so all that changes it from now on is known to the pool.
+ */
 static struct open_mode decide(struct fs *fs, struct node *n, int flags)
 {
 	struct open_mode m = mode_decide(&fs->opt, n, flags);
+	if (!pool_open_file(fs->pool, fs->ledgers, fs->nodes, n) && m.path == PATH_ID_pool) {
+		m.path = PATH_ID_direct;
+		m.reason = MODE_NO_POOL;
+	}
 	/* Without FUSE_DIRECT_IO_ALLOW_MMAP a program that did not ask for O_DIRECT could not map its file. */
 	if (!m.is_cached && !fs->has_direct_mmap && !(flags & O_DIRECT) && fs->opt.cache == CACHE_KERNEL)
 		m.is_cached = true;
@@ -69,11 +100,29 @@ static int open_by_mode(struct fs *fs, struct node *n, int flags, struct open_mo
 {
 	int err = handle_open(fs->nodes, n, flags, is_direct_first(m->path, flags), h);
 	/* The program did not ask for O_DIRECT, so it must not suffer for the backing not having it. */
-	if (err == -EINVAL && m->path == PATH_ID_direct && !(flags & O_DIRECT)) {
+	bool is_imposed = (m->path == PATH_ID_direct || m->path == PATH_ID_pool) && !(flags & O_DIRECT);
+	if (err == -EINVAL && is_imposed) {
 		m->path = PATH_ID_splice;
 		m->reason = MODE_NO_DIO;
 		err = handle_open(fs->nodes, n, flags, false, h);
 	}
+	return err;
+}
+
+/* As open_by_mode(), with what an O_TRUNC means to the pool. */
+static int open_guarded(struct fs *fs, struct node *n, int flags, struct open_mode *m, struct handle **h)
+{
+	struct pool_guard guard;
+	if (!(flags & O_TRUNC))
+		return open_by_mode(fs, n, flags, m, h);
+	int err = pool_guard_begin(&guard, n, 0, POOL_TO_END, true);
+	if (err < 0)
+		return err;
+	err = open_by_mode(fs, n, flags, m, h);
+	int fd = err == 0 ? handle_any_fd(*h) : node_fd_get(fs->nodes, n);
+	pool_guard_end(&guard, fd, 0);
+	if (err < 0 && fd >= 0)
+		node_fd_put(fs->nodes, n);
 	return err;
 }
 
@@ -87,7 +136,7 @@ void ops_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 		ops_serve_caller(req); /* whether S_ISGID goes with it depends on the caller's group */
 		cred_set_fsetid(&ops_worker()->cred, !fi->kill_suidgid);
 	}
-	int err = open_by_mode(fs, n, fi->flags, &m, &h);
+	int err = open_guarded(fs, n, fi->flags, &m, &h);
 	if (err < 0) {
 		ops_reply_err(req, err);
 		return;
@@ -177,22 +226,27 @@ void ops_release(struct fs *fs, uint64_t fh)
 	struct handle *h = (struct handle *)(uintptr_t)fh;
 	opens_remove(&fs->opens, &h->link);
 	mode_closed(h->node, h);
-	(void)handle_close(h); /* the kernel tells nobody of its result */
+	(void)close_handle(h); /* the kernel tells nobody of its result */
 }
 
 /*
- * close(2) of a program. Only network filesystems have errors to tell then, by closing a duplicate; otherwise ENOSYS tells the
- * kernel never to ask again, which saves a round trip a close.
+ * close(2) of a program. Network filesystems have errors to tell then, by closing a duplicate, and so has the pool if it writes
+ * back; otherwise ENOSYS tells the kernel never to ask again, which saves a round trip a close.
  */
 void ops_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
+	struct fs *fs = ops_fs(req);
+	struct handle *h = ops_handle(fi);
 	(void)ino;
-	if (!ops_fs(req)->is_flush_needed) {
+	if (!fs->is_flush_needed) {
 		ops_reply_err(req, -ENOSYS);
 		return;
 	}
-	int fd = dup(handle_any_fd(ops_handle(fi)));
-	ops_reply_err(req, fd < 0 || close(fd) < 0 ? -errno : 0);
+	int err = pool_open_error(h);
+	int fd = dup(handle_any_fd(h));
+	if (fd < 0 || close(fd) < 0)
+		err = err < 0 ? err : -errno;
+	ops_reply_err(req, err);
 }
 
 void ops_fsync(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_info *fi)
@@ -202,7 +256,18 @@ void ops_fsync(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_in
 	uint64_t arrival_ticks = account_now();
 	int fd = handle_any_fd(h);
 	(void)ino;
-	int err = (datasync ? fdatasync(fd) : fsync(fd)) < 0 ? -errno : 0;
+	int err = pool_open_sync(h);
+	/* Also after an error: what could be written is to be safe. */
+	if ((datasync ? fdatasync(fd) : fsync(fd)) < 0 && err == 0)
+		err = -errno;
 	account_book_sync(node_ledger(fs->nodes, h->node), datasync, err, arrival_ticks);
 	ops_reply_err(req, err);
+}
+
+int ops_syncfs(struct fs *fs)
+{
+	int err = fs->pool ? pool_flush(fs->pool) : 0;
+	if (syncfs(fs->root_fd) < 0 && err == 0)
+		err = -errno;
+	return err;
 }

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 
+#include "data/pool_guard.h"
 #include "node/handle.h"
 #include "ops/ops.h"
 #include "ops/ops_dir.h"
@@ -23,14 +24,40 @@ static void serve_writer(fuse_req_t req)
 	cred_set_fsetid(&ops_worker()->cred, fuse_req_ctx(req)->uid == 0);
 }
 
+/*
+ * What of a file's bytes such a call may change: to the end where they move, and where the file grows from its end on.
+ */
+static int guard_fallocate(struct pool_guard *g, struct handle *h, int mode, off_t off, off_t len)
+{
+	struct stat st;
+	uint64_t from = (uint64_t)off, to = (uint64_t)off + (uint64_t)len;
+
+	g->file = NULL;
+	if (off < 0 || len <= 0 || mode == FALLOC_FL_KEEP_SIZE || !node_pool_file(h->node))
+		return 0;
+	if (fstat(handle_any_fd(h), &st) < 0)
+		return -errno;
+	if (from > (uint64_t)st.st_size)
+		from = (uint64_t)st.st_size;
+	bool is_moving = mode & (FALLOC_FL_COLLAPSE_RANGE | FALLOC_FL_INSERT_RANGE);
+	return pool_guard_begin(g, h->node, from, is_moving ? POOL_TO_END : to - from, false);
+}
+
 void ops_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t off, off_t len,
 		   struct fuse_file_info *fi)
 {
-	int fd = handle_any_fd(ops_handle(fi));
+	struct handle *h = ops_handle(fi);
+	struct pool_guard guard;
+	int rc = guard_fallocate(&guard, h, mode, off, len);
 
 	(void)ino;
 	serve_writer(req);
-	ops_reply_err(req, fallocate(fd, mode, off, len) < 0 ? -errno : 0);
+	if (!rc) {
+		rc = fallocate(handle_any_fd(h), mode, off, len) < 0 ? -errno : 0;
+		bool has_grown = !rc && !(mode & (FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE));
+		pool_guard_end(&guard, handle_any_fd(h), has_grown ? (uint64_t)off + (uint64_t)len : 0);
+	}
+	ops_reply_err(req, rc);
 }
 
 /*
@@ -39,11 +66,14 @@ void ops_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t off, off_t le
  */
 void ops_lseek(fuse_req_t req, fuse_ino_t ino, off_t off, int whence, struct fuse_file_info *fi)
 {
-	off_t found = lseek(handle_any_fd(ops_handle(fi)), off, whence);
+	struct handle *h = ops_handle(fi);
+	/* Written to the pool is data, too. */
+	int rc = pool_guard_read(h->node, 0, POOL_TO_END);
+	off_t found = rc ? rc : lseek(handle_any_fd(h), off, whence);
 
 	(void)ino;
 	if (found < 0) {
-		ops_reply_err(req, -errno);
+		ops_reply_err(req, rc ? rc : -errno);
 	} else {
 		sync_answering();
 		fuse_reply_lseek(req, found);
@@ -56,11 +86,21 @@ static ssize_t copy_range(struct handle *in, off_t off_in, struct handle *out, o
 {
 	int in_fd = handle_fd(in, false);
 	int out_fd = handle_fd(out, false);
+	struct pool_guard guard;
 
 	if (in_fd < 0 || out_fd < 0)
 		return in_fd < 0 ? in_fd : out_fd;
+	int rc = pool_guard_read(in->node, (uint64_t)off_in, len);
+	if (!rc)
+		rc = pool_guard_begin(&guard, out->node, (uint64_t)off_out, len, false);
+	if (rc)
+		return rc;
 	ssize_t n = copy_file_range(in_fd, &off_in, out_fd, &off_out, len, flags);
-	return n < 0 ? -errno : n;
+	if (n < 0)
+		n = -errno;
+	/* The kernel has moved off_out on by what it copied. */
+	pool_guard_end(&guard, out_fd, n > 0 ? (uint64_t)off_out : 0);
+	return n;
 }
 
 void ops_copy_file_range(fuse_req_t req, fuse_ino_t ino_in, off_t off_in,

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/xattr.h>
 
+#include "ops/content_hash.h"
 #include "ops/ops.h"
 #include "ops/xattr_own.h"
 
@@ -82,7 +83,8 @@ void ops_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size)
 
 	if (xattr_own_is(name)) {
 		char AUTO_FREE *text = NULL;
-		ssize_t len = xattr_own_get(fs, n, name, &text);
+		ssize_t len = content_hash_is(name) ? content_hash_get(fs, n, size == 0, &text)
+						    : xattr_own_get(fs, n, name, &text);
 		reply_value(req, size, text, len);
 		return;
 	}
@@ -196,6 +198,7 @@ void ops_setxattr(fuse_req_t req, fuse_ino_t ino, const char *name, const char *
 	int rc = proc_path_get(fs, n, path);
 	if (!rc) {
 		rc = setxattr(path, name, value, size, flags) < 0 ? -errno : 0;
+		node_note_privs(n);
 		node_fd_put(fs->nodes, n);
 	}
 	reply_failed(req, rc);
@@ -215,6 +218,7 @@ void ops_removexattr(fuse_req_t req, fuse_ino_t ino, const char *name)
 	int rc = proc_path_get(fs, n, path);
 	if (!rc) {
 		rc = removexattr(path, name) < 0 ? -errno : 0;
+		node_note_privs(n);
 		node_fd_put(fs->nodes, n);
 	}
 	reply_failed(req, rc);

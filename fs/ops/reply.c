@@ -23,26 +23,29 @@ static struct fuse_out_header header_of(const struct reply_to *to, size_t data_b
 					.unique = to->unique};
 }
 
-/* A whole message in one write. ENOENT means the requester is gone (interrupted, unmounted): nobody to tell. */
-static int message_send(struct worker *w, const struct reply_to *to, const void *msg, size_t len_bytes)
+/* What a write of a whole message returned. ENOENT means the requester is gone (interrupted, unmounted): nobody to tell. */
+static void message_sent(const struct reply_to *to, ssize_t n, size_t len_bytes)
 {
-	if (w)
-		w->syscalls++;
-	sync_answering();
-	ssize_t n = write(to->dev_fd, msg, len_bytes);
 	if (n == (ssize_t)len_bytes)
-		return 0;
+		return;
 	int err = n < 0 ? errno : EIO;
 	if (err != ENOENT && err != ENODEV)
 		log_err("cannot answer the kernel's request %llu: write to /dev/fuse: %s",
 			(unsigned long long)to->unique, strerror(err));
-	return -err;
+}
+
+static void message_send(struct worker *w, const struct reply_to *to, const void *msg, size_t len_bytes)
+{
+	if (w)
+		w->syscalls++;
+	sync_answering();
+	message_sent(to, write(to->dev_fd, msg, len_bytes), len_bytes);
 }
 
 void reply_send_err(struct worker *w, const struct reply_to *to, int err)
 {
 	struct fuse_out_header header = header_of(to, 0, err);
-	(void)message_send(w, to, &header, sizeof(header));
+	message_send(w, to, &header, sizeof(header));
 }
 
 void reply_send_written(struct worker *w, const struct reply_to *to, size_t written_bytes)
@@ -52,7 +55,7 @@ void reply_send_written(struct worker *w, const struct reply_to *to, size_t writ
 		struct fuse_write_out out;
 	} msg = {.out = {.size = (uint32_t)written_bytes}};
 	msg.header = header_of(to, sizeof(msg.out), 0);
-	(void)message_send(w, to, &msg, sizeof(msg));
+	message_send(w, to, &msg, sizeof(msg));
 }
 
 /* The header goes into the bytes directly before the data, which are the worker's and no longer needed. */
@@ -61,7 +64,17 @@ static void send_memory(struct worker *w, const struct reply_to *to, const struc
 	struct fuse_out_header header = header_of(to, r->len_bytes, 0);
 	unsigned char *msg = r->mem - sizeof(header);
 	memcpy(msg, &header, sizeof(header));
-	(void)message_send(w, to, msg, header.len);
+	message_send(w, to, msg, header.len);
+}
+
+/* One write(2) of the header and of the pool's own pages. */
+static void send_view(struct worker *w, const struct reply_to *to, const struct reply *r)
+{
+	struct fuse_out_header header = header_of(to, r->len_bytes, 0);
+	r->iov[0] = (struct iovec){.iov_base = &header, .iov_len = sizeof(header)};
+	w->syscalls++;
+	sync_answering();
+	message_sent(to, writev(to->dev_fd, r->iov, (int)r->iov_count + 1), header.len);
 }
 
 /*
@@ -166,7 +179,8 @@ int64_t reply_prepare(struct worker *w, const struct reply_to *to, struct reply 
 		if (err < 0)
 			return err;
 	}
-	acc->way_bytes[r->way] += r->len_bytes;
+	if (r->kind != REPLY_VIEW)
+		acc->way_bytes[r->way] += r->len_bytes;
 	acc->user_bytes += r->len_bytes;
 	return (int64_t)r->len_bytes;
 }
@@ -175,6 +189,10 @@ void reply_commit(struct worker *w, const struct reply_to *to, const struct repl
 {
 	if (r->kind == REPLY_MEMORY) {
 		send_memory(w, to, r);
+		return;
+	}
+	if (r->kind == REPLY_VIEW) {
+		send_view(w, to, r);
 		return;
 	}
 	size_t total = sizeof(struct fuse_out_header) + r->len_bytes;

@@ -58,10 +58,18 @@ struct session {
 };
 
 static _Thread_local struct worker *current_worker;
+static _Thread_local struct seat *current_seat;
 
 struct worker *ops_worker(void)
 {
 	return current_worker;
+}
+
+bool ops_is_given_up(void)
+{
+	const struct session *s = current_seat ? current_seat->session : NULL;
+	return s && (atomic_load(&s->is_ending) ||
+		     watch_is_orphan(watch_slot(s->fs->watch, (size_t)(current_seat - s->seat))));
 }
 
 static void serve_write(struct session *s, const struct file_request *fr, struct received r)
@@ -104,7 +112,7 @@ static void serve(struct session *s, struct worker *w, struct received r)
 		fr.arrival_ticks = account_now();
 		ops_file_read(&fr, &rin);
 	} else if (in->opcode == FUSE_SYNCFS) {
-		reply_send_err(w, &fr.to, syncfs(s->fs->root_fd) < 0 ? -errno : 0);
+		reply_send_err(w, &fr.to, ops_syncfs(s->fs));
 	} else if (!ops_end_serve(&fr, in)) {
 		struct fuse_buf buf = {.mem = receive_head(w), .size = (size_t)r.n};
 		fuse_session_process_buf(s->se, &buf);
@@ -228,6 +236,7 @@ static void *worker_run(void *arg)
 	settle(s, err);
 	if (err == 0) {
 		current_worker = &w;
+		current_seat = seat;
 		work(s, &w, watch_slot(s->fs->watch, (size_t)(seat - s->seat)));
 	}
 	worker_fini(&w);

@@ -58,6 +58,12 @@ static inline void watch_end(struct watch *w, struct watch_slot *slot)
 		watch_end_orphan(w);
 }
 
+/* By the worker, during a request: whether it has been answered already. */
+static inline bool watch_is_orphan(const struct watch_slot *slot)
+{
+	return atomic_load_explicit(&slot->unique, memory_order_relaxed) & WATCH_ORPHAN;
+}
+
 /*
  * Carries out act(fs, what, count), which ends something of the node `nodeid`, now; or, while an orphan has that node, when the
  * last of them has ended, by any worker, or by watch_free(), in order. Without memory to note it, it is never done: leaked

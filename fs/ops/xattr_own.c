@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "node/mode.h"
+#include "ops/xattr_pool.h"
 #include "stats/render.h"
 #include "wire.h"
 
@@ -103,6 +104,10 @@ ssize_t xattr_own_get(struct fs *fs, struct node *n, const char *name, char **ou
 		text = render_io_mode(n);
 	} else if (strcmp(name, ZCFS_XATTR_RESET) == 0) {
 		text = strdup(""); /* it is listed, so getfattr -d must be able to read it */
+	} else if (xattr_pool_is(name)) {
+		int rc = xattr_pool_get(fs, n, name, &text);
+		if (rc)
+			return rc;
 	} else {
 		struct counters_snapshot sums;
 		snapshot(fs, n, &sums, NULL);
@@ -167,8 +172,9 @@ int xattr_own_set(struct fs *fs, struct node *n, uid_t uid, const char *name, co
 {
 	bool is_path = strcmp(name, ZCFS_XATTR_PATH) == 0 && S_ISREG(n->type);
 	bool is_reset = strcmp(name, ZCFS_XATTR_RESET) == 0 && can_carry(n);
+	bool is_pool = xattr_pool_is_writable(fs, n, name);
 
-	if (!is_path && !is_reset)
+	if (!is_path && !is_reset && !is_pool)
 		return -EOPNOTSUPP;
 	if (flags & XATTR_CREATE)
 		return -EEXIST;
@@ -177,13 +183,16 @@ int xattr_own_set(struct fs *fs, struct node *n, uid_t uid, const char *name, co
 		return rc;
 	if (is_path)
 		return set_path(n, value, value_bytes);
+	if (is_pool)
+		return xattr_pool_set(fs, n, name, value, value_bytes);
 	reset(fs, n);
 	return 0;
 }
 
 const char *xattr_own_names(struct fs *fs, const struct node *n, size_t *len_bytes)
 {
-	const char *names = render_names(len_bytes);
+	bool has_pool = n == fs->root && fs->pool;
+	const char *names = has_pool ? render_names_with_pool(len_bytes) : render_names(len_bytes);
 
 	/* Elsewhere cp -a, rsync -X and tar --xattrs would carry them into backups. */
 	if (n != fs->root && !(fs->opt.list_stats && can_carry(n)))

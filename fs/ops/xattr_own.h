@@ -1,6 +1,6 @@
 /*
  * The extended attributes that are zcfs's own, user.zcfs.* (wire.h): a file's ledger, or on the
- * root the mount's, and the path of its next open. They exist on regular files and directories;
+ * root the mount's, the path of its next open, and the buffer pool (xattr_pool.h). They exist on regular files and directories;
  * none is ever stored in the backing directory. Layer: ops.
  */
 #ifndef ZCFS_OPS_XATTR_OWN_H
@@ -24,8 +24,8 @@ ssize_t xattr_own_get(struct fs *fs, struct node *n, const char *name, char **ou
 
 /*
  * Sets `name` (which is ours) for a caller with this uid. flags: XATTR_CREATE, XATTR_REPLACE. 0, or
- * -EOPNOTSUPP (not writable), -EPERM (neither root nor the file's owner), -EINVAL (no such path),
- * -EEXIST (XATTR_CREATE).
+ * -EOPNOTSUPP (not writable), -EPERM (neither root nor the file's owner), -EINVAL (no such path or size),
+ * -EEXIST (XATTR_CREATE), or what the buffer pool failed with.
  */
 int xattr_own_set(struct fs *fs, struct node *n, uid_t uid, const char *name, const char *value,
 		  size_t value_bytes, int flags) MUST_CHECK;

@@ -22,8 +22,8 @@
 #include "stats/ledger.h"
 
 /* Memory of a mount's curves, in all; and the least that mrc_new() takes. */
-#define MRC_BYTES     (1024U * 1024)
-#define MRC_BYTES_MIN (512U * 1024)
+#define MRC_BYTES     (1024UL * 1024)
+#define MRC_BYTES_MIN (512UL * 1024)
 #define MRC_POINTS    64
 #define MRC_WHOLE     0 /* as a file's key: the whole mount */
 

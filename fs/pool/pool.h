@@ -108,12 +108,13 @@ void pool_file_closed(struct pool_file *f);
 
 /* ---- reading ---- */
 
-/* What one open reads, for read-ahead. Zeroed at first; shared by the open's requests (relaxed atomics: a hint). */
+/* What one open reads, for read-ahead and the policy. Zeroed at first; shared by the open's requests (relaxed atomics: a hint). */
 struct pool_stream {
 	_Atomic uint64_t next_off; /* where a sequential reader goes on */
 	_Atomic uint64_t ahead_off; /* read ahead up to here */
 	_Atomic uint32_t window_pages; /* 0: not sequential */
 	_Atomic uint32_t wasted_seen; /* the file's wasted pages, modulo 2^32, when last looked */
+	_Atomic uint64_t last_page; /* that was touched, + 1: touching it again at once is the same use */
 };
 
 /* A request's result: spans of pinned frames, or bytes in its scratch memory. */

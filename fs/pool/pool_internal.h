@@ -47,6 +47,7 @@ struct pool_file {
 	_Atomic bool is_doomed; /* deleted and unreadable: dirty pages need not be written */
 	_Atomic bool may_be_sparse; /* space may have to be reserved before a page becomes dirty */
 	_Atomic uint32_t wasted_pages; /* read ahead in vain; read-ahead's hint */
+	_Atomic uint64_t last_written; /* page, + 1; the policy's hint */
 	_Atomic uint64_t dirty_count; /* pages DIRTY, and those WRITING */
 	struct range_lock ranges;
 

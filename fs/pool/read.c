@@ -194,11 +194,20 @@ static bool pin_good(struct pool_file *f, const struct pages *pg, size_t len_byt
 	       (f->pool->config.verify != POOL_VERIFY_ALWAYS || verify_all(f, pg, view));
 }
 
-static void note_uses(struct pool *p, const struct pool_view *view)
+/*
+ * Tells the policy; bringing a page in was its first use. A page that the open touched last is not used again by being read on: otherwise every scan by small reads would
+ * look like pages that are used often.
+ */
+static void note_uses(struct pool *p, const struct pages *pg, struct pool_stream *stream,
+		      const struct pool_view *view, bool is_hit)
 {
+	uint64_t last = stream ? atomic_load_explicit(&stream->last_page, memory_order_relaxed) : 0;
+	if (stream && last != pg->first + pg->count)
+		atomic_store_explicit(&stream->last_page, pg->first + pg->count, memory_order_relaxed);
 	for (size_t i = 0; i < view->count; i++) {
-		(void)frame_take_ahead(&p->frames[view->frame[i]]);
-		table_hit(p, view->frame[i]);
+		bool is_ahead = frame_take_ahead(&p->frames[view->frame[i]]);
+		if (is_hit && !is_ahead && pg->first + i + 1 != last)
+			table_hit(p, view->frame[i]);
 	}
 }
 
@@ -340,7 +349,7 @@ ssize_t pool_read(struct pool_file *f, uint64_t off_bytes, size_t len_bytes,
 	int err = is_hit ? 0 : read_missing(f, &pg, len_bytes, scratch, view);
 	if (err < 0)
 		return err;
-	note_uses(p, view);
+	note_uses(p, &pg, stream, view, is_hit);
 	view->hit_bytes = len_bytes - view->miss_bytes;
 	view->hit_pages = pg.count - view->miss_pages;
 	return (ssize_t)len_bytes;

@@ -108,7 +108,10 @@ static int take_hit(struct taking *t, const struct page_ref *r, size_t lead, siz
 	if (!is_dirty)
 		dirty_add(t->f, frame);
 	frame_unlock(fr, FRAME_DIRTY);
-	table_hit(p, frame);
+	/* Writing on in the page written last is the same use. */
+	if (atomic_exchange_explicit(&t->f->last_written, r->page + 1, memory_order_relaxed) !=
+	    r->page + 1)
+		table_hit(p, frame);
 	return 1;
 }
 

@@ -31,9 +31,10 @@ enum counter {
 
 /* What is usual, and so in the totals without being counted: system calls a request (receive, read or write, answer), and */
 #define USUAL_SYSCALLS 3
-/* copies a byte into or out of the daemon's memory, for bytes in R.copy_bytes (in, out) and in R.direct_bytes (reply, receipt). */
+/* copies a byte into or out of the daemon's memory, for bytes in R.copy_bytes (in, out), and in R.direct_bytes and R.pool_*_bytes (reply, receipt). */
 #define USUAL_COPIES_COPY   2
 #define USUAL_COPIES_DIRECT 1
+#define USUAL_COPIES_POOL   1
 
 enum hist {
 #define HISTOGRAM(id, name, unit, help) HIST_##id,

@@ -25,7 +25,7 @@ writes_part() {
 }
 
 # The kernel gets the error of a backing that took a part and then none; where only the part is known it is EIO.
-errno_of() { [[ $1 == direct ]] && echo EIO || echo "$2"; }
+errno_of() { [[ $1 == direct || $1 == pool ]] && echo EIO || echo "$2"; }
 
 @test "write-back that fits in part, the backing being full: msync and fsync say so" {
 	need_root

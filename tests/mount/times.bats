@@ -35,7 +35,10 @@ from_the_cache() {
 			for cache in kernel none; do
 				mount_zcfs "path=$path,cache=$cache,attr_timeout=600"
 				steps accesses "$MNT/$option-$path-$cache" >"$BATS_TEST_TMPDIR/seen"
-				[[ $path != direct ]] || cache=none
+				case $path in # direct uses the kernel's cache never, pool has always one
+				direct) cache=none ;;
+				pool) cache=kernel ;;
+				esac
 				diff <(from_the_cache "$cache" <<<"$native") "$BATS_TEST_TMPDIR/seen" || fail_with "$option, $path"
 				umount_zcfs
 			done

@@ -8,13 +8,63 @@
 #pragma once
 
 #include <errno.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/lock.h"
 #include "check.h"
 #include "pool/pool.h"
 
 #define DISK_CAP (1UL << 20)
+
+/* Where threads are held until a test lets them on. Open at first; to be made by gate_init(). */
+struct gate {
+	struct mutex mutex;
+	pthread_cond_t changed;
+	bool is_shut;
+	unsigned waiting;
+};
+
+static inline void gate_init(struct gate *g)
+{
+	mutex_init(&g->mutex);
+	pthread_cond_init(&g->changed, NULL);
+}
+
+static inline void gate_fini(struct gate *g)
+{
+	pthread_cond_destroy(&g->changed);
+	mutex_fini(&g->mutex);
+}
+
+static inline void gate_set(struct gate *g, bool is_shut)
+{
+	mutex_lock(&g->mutex);
+	g->is_shut = is_shut;
+	pthread_cond_broadcast(&g->changed);
+	mutex_unlock(&g->mutex);
+}
+
+static inline void gate_pass(struct gate *g)
+{
+	mutex_lock(&g->mutex);
+	g->waiting++;
+	pthread_cond_broadcast(&g->changed);
+	while (g->is_shut)
+		pthread_cond_wait(&g->changed, &g->mutex.m);
+	g->waiting--;
+	mutex_unlock(&g->mutex);
+}
+
+/* Until so many threads stand before it. */
+static inline void gate_await(struct gate *g, unsigned waiting)
+{
+	mutex_lock(&g->mutex);
+	while (g->waiting < waiting)
+		pthread_cond_wait(&g->changed, &g->mutex.m);
+	mutex_unlock(&g->mutex);
+}
 
 /* A file's bytes underneath. */
 struct disk {
@@ -23,6 +73,9 @@ struct disk {
 	unsigned char bytes[DISK_CAP];
 	uint64_t size_bytes;
 	_Atomic unsigned reads, writes; /* calls */
+	_Atomic uint64_t read_bytes, write_bytes;
+	_Atomic unsigned sizes, reserves, mtimes; /* calls */
+	struct gate read_gate, write_gate, mtime_gate; /* calls pass them first; writes do at their end */
 	/* the next calls fail so, as long as the count lasts; 0: none */
 	_Atomic int read_faults, write_faults, reserve_faults;
 	_Atomic unsigned fault_one_in; /* else one call in so many fails with EIO; 0: none */
@@ -63,6 +116,7 @@ static inline ssize_t disk_read(struct pool_io *io, const struct iovec *iov, int
 	struct disk *d = disk_of(io);
 	ssize_t done = 0;
 	atomic_fetch_add(&d->reads, 1);
+	gate_pass(&d->read_gate);
 	if (disk_fails(d, &d->read_faults))
 		return -EIO;
 	mutex_lock(&d->mutex);
@@ -80,6 +134,7 @@ static inline ssize_t disk_read(struct pool_io *io, const struct iovec *iov, int
 			break;
 	}
 	mutex_unlock(&d->mutex);
+	atomic_fetch_add(&d->read_bytes, done > 0 ? (uint64_t)done : 0);
 	return done;
 }
 
@@ -88,18 +143,23 @@ static inline int disk_write(struct pool_io *io, const unsigned char *mem, size_
 {
 	struct disk *d = disk_of(io);
 	atomic_fetch_add(&d->writes, 1);
-	if (disk_fails(d, &d->write_faults))
+	if (disk_fails(d, &d->write_faults)) {
+		gate_pass(&d->write_gate);
 		return -EIO;
+	}
 	mutex_lock(&d->mutex);
 	CHECK(off_bytes + len_bytes <= d->size_bytes); /* pages are written to where the file already is */
 	memcpy(d->bytes + off_bytes, mem, len_bytes);
 	mutex_unlock(&d->mutex);
+	atomic_fetch_add(&d->write_bytes, len_bytes);
+	gate_pass(&d->write_gate);
 	return 0;
 }
 
 static inline int disk_reserve(struct pool_io *io, uint64_t off_bytes, uint64_t len_bytes, bool keep_size)
 {
 	struct disk *d = disk_of(io);
+	atomic_fetch_add(&d->reserves, 1);
 	if (disk_fails(d, &d->reserve_faults))
 		return -ENOSPC;
 	mutex_lock(&d->mutex);
@@ -112,6 +172,7 @@ static inline int disk_reserve(struct pool_io *io, uint64_t off_bytes, uint64_t 
 static inline int disk_size(struct pool_io *io, uint64_t *size_bytes)
 {
 	struct disk *d = disk_of(io);
+	atomic_fetch_add(&d->sizes, 1);
 	mutex_lock(&d->mutex);
 	*size_bytes = d->size_bytes;
 	mutex_unlock(&d->mutex);
@@ -120,6 +181,8 @@ static inline int disk_size(struct pool_io *io, uint64_t *size_bytes)
 
 static inline int disk_set_mtime(struct pool_io *io, int64_t mtime_ns)
 {
+	gate_pass(&disk_of(io)->mtime_gate);
+	atomic_fetch_add(&disk_of(io)->mtimes, 1);
 	atomic_store(&disk_of(io)->mtime_ns, mtime_ns);
 	return 0;
 }
@@ -145,6 +208,23 @@ static inline void disk_fill(struct disk *d, uint64_t size_bytes, unsigned seed)
 	for (uint64_t i = 0; i < size_bytes; i++)
 		d->bytes[i] = disk_byte(i, seed);
 	d->size_bytes = size_bytes;
+}
+
+/* A change of the file by somebody else, who tells nobody: bytes at an offset, then a size. */
+static inline void disk_put(struct disk *d, uint64_t off_bytes, unsigned char byte, size_t len_bytes)
+{
+	mutex_lock(&d->mutex);
+	memset(d->bytes + off_bytes, byte, len_bytes);
+	mutex_unlock(&d->mutex);
+}
+
+static inline void disk_resize(struct disk *d, uint64_t size_bytes)
+{
+	mutex_lock(&d->mutex);
+	if (size_bytes < d->size_bytes)
+		memset(d->bytes + size_bytes, 0, d->size_bytes - size_bytes);
+	d->size_bytes = size_bytes;
+	mutex_unlock(&d->mutex);
 }
 
 /* What is open does not matter to the file's identity: 0 is never trusted, so only our own changes count as known. */
@@ -178,6 +258,9 @@ static inline bool pool_rig_init(struct pool_rig *g, const struct pool_config *w
 	g->disk->io = (struct pool_io){.ops = &disk_ops, .is_writable = true, .refs = 1};
 	g->disk->bad_page_off = UINT64_MAX;
 	mutex_init(&g->disk->mutex);
+	gate_init(&g->disk->read_gate);
+	gate_init(&g->disk->write_gate);
+	gate_init(&g->disk->mtime_gate);
 	disk_fill(g->disk, size_bytes, 1);
 	g->ledger = ledger_get(g->ledgers, &key);
 	g->file = g->ledger ? pool_file_get(g->pool, g->ledgers, g->ledger) : NULL;
@@ -197,8 +280,13 @@ static inline void pool_rig_fini(struct pool_rig *g)
 	if (g->ledger)
 		ledger_put(g->ledgers, g->ledger);
 	ledger_table_free(g->ledgers);
-	if (g->disk)
+	if (g->disk) {
 		CHECK(atomic_load(&g->disk->is_freed));
+		gate_fini(&g->disk->read_gate);
+		gate_fini(&g->disk->write_gate);
+		gate_fini(&g->disk->mtime_gate);
+		mutex_fini(&g->disk->mutex);
+	}
 	free(g->disk);
 }
 
@@ -224,6 +312,18 @@ static inline ssize_t pool_rig_read(struct pool_rig *g, uint64_t off_bytes, size
 {
 	struct pool_view view;
 	return pool_rig_read_view(g, off_bytes, len_bytes, out, &view);
+}
+
+/* Reads the range and compares it with what the disk was filled with. True if all is right, and as long as wanted. */
+static inline bool pool_rig_reads_right(struct pool_rig *g, uint64_t off_bytes, size_t len_bytes,
+					unsigned seed)
+{
+	unsigned char *out = malloc(len_bytes + 1);
+	bool is_right = out && pool_rig_read(g, off_bytes, len_bytes, out) == (ssize_t)len_bytes;
+	for (size_t i = 0; is_right && i < len_bytes; i++)
+		is_right = out[i] == disk_byte(off_bytes + i, seed);
+	free(out);
+	return is_right;
 }
 
 /* To the disk, as a write by path direct would be. */
@@ -273,4 +373,24 @@ static inline int pool_rig_write(struct pool_rig *g, const unsigned char *mem, s
 static inline uint64_t pool_rig_counter(struct pool_rig *g, enum counter id)
 {
 	return atomic_load(&g->ledger->counters.sum[id]);
+}
+
+/* ftruncate(2), as path pool does it. 0 or -errno. */
+static inline int pool_rig_truncate(struct pool_rig *g, uint64_t size_bytes)
+{
+	struct pool_change c;
+	uint64_t old = g->disk->size_bytes;
+	int err = pool_change_begin(g->file, &c, size_bytes < old ? size_bytes : old, POOL_TO_END, true);
+	if (err < 0)
+		return err;
+	disk_resize(g->disk, size_bytes);
+	pool_change_end(g->file, &c, NULL, 0, 0, size_bytes);
+	return 0;
+}
+
+static inline struct pool_stats pool_rig_stat(struct pool_rig *g)
+{
+	struct pool_stats s;
+	pool_stat(g->pool, &s);
+	return s;
 }

@@ -112,6 +112,19 @@ TEST(a_refused_tail_is_not_asked_for_each_victim)
 	CHECK(is_old_found); /* and they are not forgotten */
 }
 
+/* Those who were refused have their turn again as soon as what it cost to ask them is made up for, not at the list's end. */
+TEST(the_refused_are_asked_again_soon)
+{
+	struct fixture FIXTURE f;
+	REQUIRE(fixture_init(&f, 1000));
+	memset(f.is_refused, true, 10);
+	CHECK_EQ(claim(&f), 10);
+	memset(f.is_refused, false, 10);
+	for (uint32_t slot = 11; slot < 21; slot++)
+		CHECK_EQ(claim(&f), slot);
+	CHECK_EQ(claim(&f), 0);
+}
+
 /* What lies where a search is to go on may be used, and go, meanwhile. */
 TEST(a_search_goes_on_when_its_place_moves)
 {

@@ -78,6 +78,17 @@ TEST(pg_ends_its_search)
 	check_policy(&evict_pg_ops);
 }
 
+/* However many uses all have, the one with the fewest goes. */
+TEST(the_least_used_goes)
+{
+	struct fixture FIXTURE f;
+	REQUIRE(fixture_init(&f, &evict_pg_ops));
+	for (uint32_t slot = 0; slot < SLOTS; slot++)
+		for (int i = 0; i < (slot == 25 ? 3 : 9); i++) /* and the one that it began with */
+			f.e.ops->hit(&f.e, slot);
+	CHECK_EQ(f.e.ops->victim(&f.e, 0), 25);
+}
+
 /* A hit that comes late, when its page has gone, is none of the next page in the slot. */
 TEST(a_late_hit_is_wiped)
 {

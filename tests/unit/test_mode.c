@@ -31,6 +31,11 @@ static struct open_mode decide(enum path_id mount, int rule, int wanted, int ope
 	return mode_decide(&opt, &n, open_flags);
 }
 
+static bool is_cached_path(int path)
+{
+	return path != PATH_ID_direct && path != PATH_ID_pool;
+}
+
 TEST(the_attribute_beats_the_rule_beats_the_mount)
 {
 	for (int mount = 0; mount < PATH_ID_COUNT; mount++)
@@ -42,7 +47,7 @@ TEST(the_attribute_beats_the_rule_beats_the_mount)
 				CHECK_EQ(m.reason, wanted >= 0                  ? MODE_BY_XATTR
 						   : rule >= 0 && rule != mount ? MODE_BY_RULE
 										: MODE_AS_MOUNTED);
-				CHECK_EQ(m.is_cached, path != PATH_ID_direct);
+				CHECK_EQ(m.is_cached, is_cached_path(path));
 				CHECK(!m.keep_cache);
 			}
 }
@@ -56,7 +61,7 @@ TEST(o_direct_and_cache_none_are_not_cached)
 		for (size_t i = 0; i < sizeof(flags) / sizeof(flags[0]); i++) {
 			struct options kernel = options_of((enum path_id)path, CACHE_KERNEL);
 			struct options none = options_of((enum path_id)path, CACHE_NONE);
-			CHECK_EQ(mode_decide(&kernel, &n, flags[i]).is_cached, path != PATH_ID_direct);
+			CHECK_EQ(mode_decide(&kernel, &n, flags[i]).is_cached, is_cached_path(path));
 			CHECK(!mode_decide(&kernel, &n, flags[i] | O_DIRECT).is_cached);
 			CHECK(!mode_decide(&none, &n, flags[i]).is_cached);
 			CHECK(!mode_decide(&none, &n, flags[i] | O_DIRECT).is_cached);

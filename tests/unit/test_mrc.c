@@ -9,9 +9,17 @@
 #include <pthread.h>
 #include <time.h>
 
-#define PAGE    4096U
+#define PAGE    UINT64_C(4096)
 #define KEYS    4 /* each samples other pages */
 #define FILE(n) ((n)*0x9e3779b97f4a7c15U)
+
+static struct mrc *make_mrc(void)
+{
+	struct mrc *m = mrc_new(MRC_BYTES, PAGE);
+	if (!m)
+		abort();
+	return m;
+}
 
 static void feed(struct mrc *m, uint64_t key, const struct trace *t)
 {
@@ -58,12 +66,11 @@ static void check_trace(const char *name, const struct trace *t)
 	double sum = 0, worst = 0, steps = 0, file_sum = 0;
 
 	for (uint64_t key = 1; key <= KEYS; key++) {
-		struct mrc *m = mrc_new(MRC_BYTES, PAGE);
+		struct mrc *m = make_mrc();
 		struct mrc_curve c;
-		REQUIRE(m != NULL);
 		mrc_access(m, FILE(99), 0, 1); /* so that the file's curve comes from its own sample */
 		feed(m, FILE(key), t);
-		REQUIRE(mrc_curve(m, MRC_WHOLE, &c) == 0);
+		CHECK_EQ(mrc_curve(m, MRC_WHOLE, &c), 0);
 		CHECK_EQ(c.references, t->count + 1);
 		CHECK(c.count > MRC_POINTS / 2);
 		CHECK(c.rate < 0.5);
@@ -71,7 +78,7 @@ static void check_trace(const char *name, const struct trace *t)
 		sum += error;
 		worst = error > worst ? error : worst;
 		steps += mean_error_in_steps(&c, &e);
-		REQUIRE(mrc_curve(m, FILE(key), &c) == 0);
+		CHECK_EQ(mrc_curve(m, FILE(key), &c), 0);
 		CHECK_EQ(c.references, t->count);
 		file_sum += mean_error(&c, &e);
 		mrc_free(m);
@@ -110,10 +117,9 @@ TEST(near_exact_lru_on_a_loop_beside_a_scan)
 
 TEST(few_pages_are_exact_and_requests_count_by_pages)
 {
-	struct mrc *m = mrc_new(MRC_BYTES, PAGE);
+	struct mrc *m = make_mrc();
 	struct mrc_curve c;
 
-	REQUIRE(m != NULL);
 	CHECK_EQ(mrc_curve(m, MRC_WHOLE, &c), -ENODATA);
 	CHECK_EQ(mrc_curve(m, FILE(1), &c), -ENODATA);
 	mrc_access(m, FILE(1), 0, 0);
@@ -137,15 +143,14 @@ TEST(few_pages_are_exact_and_requests_count_by_pages)
 TEST(curves_rise)
 {
 	struct trace t = trace_zipf(300000, 60000, 5);
-	struct mrc *m = mrc_new(MRC_BYTES, 16384);
+	struct mrc *m = make_mrc();
 	struct mrc_curve c;
 
-	REQUIRE(m != NULL);
 	feed(m, FILE(1), &t);
 	REQUIRE(mrc_curve(m, MRC_WHOLE, &c) == 0);
 	for (size_t i = 0; i < c.count; i++) {
 		CHECK(c.point[i].hit_ratio >= 0 && c.point[i].hit_ratio <= 1);
-		CHECK(c.point[i].pool_bytes % 16384 == 0);
+		CHECK(c.point[i].pool_bytes % PAGE == 0);
 		if (i > 0) {
 			CHECK(c.point[i].pool_bytes > c.point[i - 1].pool_bytes);
 			CHECK(c.point[i].hit_ratio >= c.point[i - 1].hit_ratio);
@@ -157,10 +162,9 @@ TEST(curves_rise)
 
 TEST(the_most_active_files_have_samples)
 {
-	struct mrc *m = mrc_new(MRC_BYTES, PAGE);
+	struct mrc *m = make_mrc();
 	struct mrc_curve c;
 
-	REQUIRE(m != NULL);
 	/* The first ones all have. */
 	for (uint64_t f = 1; f <= 16; f++)
 		mrc_access(m, FILE(f), 0, 1);
@@ -185,10 +189,9 @@ TEST(the_most_active_files_have_samples)
 
 TEST(a_deleted_file_leaves)
 {
-	struct mrc *m = mrc_new(MRC_BYTES, PAGE);
+	struct mrc *m = make_mrc();
 	struct mrc_curve c;
 
-	REQUIRE(m != NULL);
 	mrc_access(m, FILE(1), 0, 100 * PAGE);
 	mrc_access(m, FILE(2), 0, 50 * PAGE);
 	mrc_forget(m, FILE(1));
@@ -208,10 +211,9 @@ TEST(a_deleted_file_leaves)
 
 TEST(reset_of_a_file_and_of_all)
 {
-	struct mrc *m = mrc_new(MRC_BYTES, PAGE);
+	struct mrc *m = make_mrc();
 	struct mrc_curve c;
 
-	REQUIRE(m != NULL);
 	mrc_access(m, FILE(1), 0, 10 * PAGE);
 	mrc_access(m, FILE(2), 0, 10 * PAGE);
 	mrc_reset(m, FILE(1));
@@ -240,9 +242,8 @@ static size_t allocated(void)
 TEST(memory_stays_within_its_bound)
 {
 	size_t before = allocated();
-	struct mrc *m = mrc_new(MRC_BYTES, PAGE);
+	struct mrc *m = make_mrc();
 
-	REQUIRE(m != NULL);
 	CHECK(mrc_bytes(m) <= MRC_BYTES);
 	CHECK(mrc_bytes(m) > MRC_BYTES / 2);
 	for (uint64_t i = 0; i < 300000; i++)
@@ -273,9 +274,8 @@ static double ns_per_access(struct mrc *m, uint64_t pages)
 /* Figures to read; what is judged is that a reference outside the sample is cheaper by far. */
 TEST(references_outside_the_sample_are_cheap)
 {
-	struct mrc *m = mrc_new(MRC_BYTES, PAGE);
+	struct mrc *m = make_mrc();
 
-	REQUIRE(m != NULL);
 	double sampled = ns_per_access(m, 900);
 	(void)ns_per_access(m, UINT64_C(1) << 40); /* the rate falls */
 	double unsampled = ns_per_access(m, UINT64_C(1) << 40);
@@ -308,11 +308,10 @@ static void *access_much(void *arg)
 
 TEST(threads_lose_no_reference)
 {
-	struct crowd crowd = {.m = mrc_new(MRC_BYTES, PAGE), .running = THREADS};
+	struct crowd crowd = {.m = make_mrc(), .running = THREADS};
 	pthread_t thread[THREADS];
 	struct mrc_curve c;
 
-	REQUIRE(crowd.m != NULL);
 	for (int i = 0; i < THREADS; i++)
 		REQUIRE(pthread_create(&thread[i], NULL, access_much, &crowd) == 0);
 	for (uint64_t f = 1; atomic_load(&crowd.running) > 0; f = f % 40 + 1) {
@@ -331,10 +330,9 @@ TEST(threads_lose_no_reference)
 
 TEST(json_has_every_point)
 {
-	struct mrc *m = mrc_new(MRC_BYTES, PAGE);
+	struct mrc *m = make_mrc();
 	char *text = NULL;
 
-	REQUIRE(m != NULL);
 	CHECK_EQ(mrc_render_json(m, MRC_WHOLE, 0, &text), -ENODATA);
 	mrc_access(m, FILE(1), 0, 2 * PAGE);
 	mrc_access(m, FILE(1), 0, 2 * PAGE);

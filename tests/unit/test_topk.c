@@ -23,6 +23,20 @@ TEST(the_frequent_one_is_found_among_many)
 	CHECK(least > 150);
 }
 
+TEST(what_surely_came_most_is_best)
+{
+	struct topk t = {0};
+	uint32_t least;
+
+	for (uint64_t i = 0; i < UINT64_C(10) * TOPK_ENTRIES; i++)
+		topk_note(&t, 1 + i % TOPK_ENTRIES);
+	topk_note(&t, 1);
+	for (int i = 0; i < 3; i++)
+		topk_note(&t, 99); /* after one that came ten times: thirteen, but surely three only */
+	CHECK_EQ(topk_best(&t, &least), 1);
+	CHECK_EQ(least, 11);
+}
+
 TEST(what_came_once_is_not_taken_for_more)
 {
 	struct topk t = {0};

@@ -1,0 +1,107 @@
+/*
+ * Owns the order in which the parts of struct fs are made, and taken down in reverse. Main thread only.
+ */
+#include "fs.h"
+
+#include <linux/magic.h>
+#include <string.h>
+#include <sys/vfs.h>
+
+#include "base/log.h"
+#include "data/worker.h"
+
+/* Filesystems that may keep an error for close(2). Local ones have told it at write or tell it at fsync. */
+static bool is_flush_needed(int root_fd)
+{
+	struct statfs st;
+	if (fstatfs(root_fd, &st) < 0)
+		return true;
+	switch ((unsigned long)st.f_type) {
+	case EXT4_SUPER_MAGIC:
+	case XFS_SUPER_MAGIC:
+	case BTRFS_SUPER_MAGIC:
+	case TMPFS_MAGIC:
+	case F2FS_SUPER_MAGIC:
+	case RAMFS_MAGIC:
+		return false;
+	default:
+		return true;
+	}
+}
+
+/* A mount that does not use its pool can do without, where address space is short. */
+static int make_pool(struct fs *fs)
+{
+	const struct options *o = &fs->opt;
+	const struct pool_config config = {
+		.size_bytes = o->pool_size_bytes,
+		.page_bytes = (uint32_t)o->pool_page_bytes,
+		.policy = o->pool_policy,
+		.is_write_back = o->pool_write == POOL_WRITE_BACK,
+		.dirty_max_percent = o->pool_dirty_max_percent,
+		.flush_interval_s = o->pool_flush_interval_s,
+		.readahead_bytes = o->pool_readahead_bytes,
+		.verify = (enum pool_verify)o->pool_verify,
+	};
+	int err = pool_new(&config, &fs->pool);
+	if (err == -ENOMEM && !options_name_pool(o)) {
+		log_info("no memory for a buffer pool of %llu bytes, so there is no path=pool; see pool_size=",
+			 (unsigned long long)config.size_bytes);
+		err = 0;
+	}
+	return err;
+}
+
+static void end_pool_file(struct pool_file *f, bool is_deleted)
+{
+	if (is_deleted) {
+		pool_file_put_deleted(f);
+		return;
+	}
+	(void)pool_file_settle_times(f); /* nobody can ask for that until the file is known again */
+	pool_file_put(f);
+}
+
+int fs_open(struct fs *fs, size_t fd_budget)
+{
+	opens_init(&fs->opens);
+	fs->is_flush_needed = is_flush_needed(fs->root_fd) || fs->opt.pool_write == POOL_WRITE_BACK;
+	fs->max_io_bytes = pipe_max_io(fs->opt.max_io_bytes);
+	if (fs->max_io_bytes < fs->opt.max_io_bytes)
+		log_info("max_io is %llu bytes, as pipes are limited to less than %llu (see /proc/sys/fs/pipe-max-size)",
+			 (unsigned long long)fs->max_io_bytes, (unsigned long long)fs->opt.max_io_bytes);
+	fs->ledgers = ledger_table_new(fs->opt.ledger_files);
+	if (!fs->ledgers)
+		return -ENOMEM;
+	const struct node_limits limits = {.fd_budget = fd_budget,
+					   .is_one_mount = fs->opt.xdev,
+					   .is_export_any = fs->opt.nfs_export};
+	int err = node_table_new(fs->root_fd, fs->ledgers, &limits, &fs->nodes, &fs->root);
+	if (err == 0)
+		err = make_pool(fs);
+	if (err == 0)
+		node_table_on_pool_file(fs->nodes, end_pool_file);
+	return err;
+}
+
+void fs_start(struct fs *fs)
+{
+	int err = fs->pool ? pool_start(fs->pool) : 0;
+	if (err < 0)
+		log_warn("cannot start the buffer pool's threads, its work is done by those that serve: %s",
+			 strerror(-err));
+}
+
+void fs_close(struct fs *fs)
+{
+	if (fs->nodes) {
+		opens_fini(&fs->opens);
+		node_table_end_pool_files(fs->nodes);
+	}
+	pool_free(fs->pool);
+	node_table_free(fs->nodes);
+	ledger_table_free(fs->ledgers);
+	options_free(&fs->opt);
+	if (fs->root_fd >= 0)
+		close(fs->root_fd);
+}
