@@ -45,6 +45,7 @@ _zcfs_flags() {
 	mount) echo '-f --foreground -o --options -h --help' ;;
 	umount) echo '-l --lazy -h --help' ;;
 	stat) echo '-n --top -b --bytes -j --json -h --help' ;;
+	mrc) echo '-j --json -s --svg -h --help' ;;
 	sim) echo '-p --policy -n --pages -s --page-size -j --json -h --help' ;;
 	pool) echo '-j --json -h --help' ;;
 	*) echo '-h --help' ;;
@@ -59,7 +60,7 @@ _zcfs_policies() {
 }
 
 _zcfs() {
-	local commands='mount umount stat reset pool doctor sim help' word command=${COMP_WORDS[1]}
+	local commands='mount umount stat reset pool mrc doctor sim help' word command=${COMP_WORDS[1]}
 	COMPREPLY=()
 	word=$(_zcfs_word)
 	if ((COMP_CWORD == 1)); then

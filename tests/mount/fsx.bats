@@ -62,8 +62,31 @@ fsx() { tool fsx "$@" --check "$BACKING/file" "$MNT/file"; }
 # Through the kernel's cache a buffered write of no whole pages may be late by one for a moment; where that holds none none may.
 race() {
 	# shellcheck disable=SC2154 # on_each_path has it
-	if [[ $cache == kernel && $path != direct ]]; then set -- --lag; fi
+	if [[ $cache == kernel && $path != direct && $path != pool ]]; then set -- --lag; fi
 	fsx --race "$@" --ops "$(operations 5400)"
 }
 
 @test "a reader and a writer at once, each kind against each" { on_each_path race; }
+
+# written_back COMMAND...: path pool as it writes back, in pools of few and of many frames.
+written_back() {
+	local options
+	BACKING=$BATS_TEST_TMPDIR/backing
+	need_disk
+	for options in pool_flush_interval=0.05 pool_size=64K,pool_page=4K,pool_flush_interval=0.02 \
+		pool_size=1M,pool_page=64K,pool_policy=arc,pool_verify=always; do
+		echo "path=pool,pool_write=back,$options"
+		mount_zcfs "path=pool,pool_write=back,$options"
+		"$@"
+		umount_zcfs
+		no_findings
+	done
+}
+
+@test "the pool written back: buffered" { written_back fsx --lag --mode buffered --ops "$(operations 3000)"; }
+
+@test "the pool written back: mapped" { written_back fsx --lag --mode mmap --ops "$(operations 2000)"; }
+
+@test "the pool written back: all kinds of descriptors" { written_back fsx --lag --mode mixed --ops "$(operations 3000)"; }
+
+@test "the pool written back: a reader and a writer at once" { written_back fsx --race --ops "$(operations 3600)"; }

@@ -60,7 +60,7 @@ kills_pool() {
 
 @test "pool, write-back that is always at work: what was synced is there" {
 	kills_pool 10 pool_write=back,pool_page=4K,pool_size=256K,pool_flush_interval=0.01,pool_dirty_max=20 --back
-	kills_pool 10 pool_write=back,pool_page=16K,pool_size=4M,pool_flush_interval=0.005 --back
+	kills_pool 10 pool_write=back,pool_page=16K,pool_size=4M,pool_flush_interval=0.01 --back
 }
 
 @test "pool, write-back that waits for syncs: what was synced is there" {
@@ -70,5 +70,5 @@ kills_pool() {
 
 @test "pool, write-back into a few frames: what was synced is there" {
 	kills_pool 5 pool_write=back,pool_page=16K,pool_size=64K,pool_flush_interval=0.5 --back --threads 8
-	kills_pool 5 pool_write=back,pool_page=4K,pool_size=16K --back
+	kills_pool 5 pool_write=back,pool_page=4K,pool_size=64K --back
 }

@@ -33,6 +33,7 @@ storm() {
 	for ((i = $(storms); i > 0; i--)); do
 		mkdir "$MNT/$i"
 		tool storm --ops "$(operations "$2")" "$MNT/$i"
+		[[ $1 != *pool_write=back* ]] || zcfs pool flush "$MNT"
 		same_trees
 		((i == 1)) || rm -r "${MNT:?}/$i"
 	done
@@ -73,6 +74,10 @@ storm() {
 @test "a storm with nothing cached: attr_timeout=0, entry_timeout=0" { storm attr_timeout=0,entry_timeout=0 2500; }
 
 @test "a storm on path direct without pages in the kernel's cache" { storm path=direct,cache=none 3000; }
+
+@test "a storm on the pool" { storm path=pool,pool_size=1M,pool_page=4K 2500; }
+
+@test "a storm on the pool, written back" { storm path=pool,pool_write=back,pool_flush_interval=0.1 2500; }
 
 @test "a storm while the daemon has few descriptors" { storm threads=4 3000 128; }
 

@@ -1,12 +1,12 @@
 /*
- * fsx [--seed N] [--ops N] [--mode buffered|direct|mmap|mixed] [--check PATH] [--race [--lag]] FILE: random operations on one file,
+ * fsx [--seed N] [--ops N] [--mode buffered|direct|mmap|mixed] [--check PATH] [--race] [--lag] FILE: random operations on one file,
  * each compared with a model in memory. The first line it prints has the seed; the same seed, number of operations, mode and
  * granule do the same again. A difference ends it with the last operations, what stands where, and status 1.
  *
  *   --mode    through which descriptors: two of one kind, or (mixed, the default) two buffered, one O_DIRECT and one mapped,
  *             all open at once, one of them picked for each operation
  *   --check   the same file underneath, compared with the model every so often and at the end; it also says what O_DIRECT
- *             demands of offsets and lengths
+ *             demands of offsets and lengths; with --lag it need not be up to date but after an fsync
  *   --race    instead: two processes at once, and what of it may be late, as fsx_race.h has it
  */
 #include <getopt.h>
@@ -325,7 +325,7 @@ static bool is_mode(const char *name)
 static int usage(void)
 {
 	fprintf(stderr, "usage: fsx [--seed N] [--ops N] [--mode buffered|direct|mmap|mixed]"
-			" [--check PATH] [--race [--lag]] FILE\n");
+			" [--check PATH] [--race] [--lag] FILE\n");
 	return 2;
 }
 
@@ -376,7 +376,7 @@ int main(int argc, char **argv)
 			is_race = true;
 			break;
 		case 'l':
-			race_may_lag = true;
+			may_lag = true;
 			break;
 		default:
 			return usage();

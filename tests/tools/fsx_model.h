@@ -20,6 +20,7 @@ static uint64_t seed, op_number;
 static unsigned char *model, *scratch; /* MODEL_BYTES each; the model is zero from model_len on */
 static size_t model_len;
 static const char *path, *check_path, *mode_name = "mixed";
+static bool may_lag; /* --lag */
 static char last_ops[LAST_OPS][160];
 
 #define SCRAMBLE   0x9e3779b97f4a7c15U

@@ -41,7 +41,6 @@ static struct race_shared {
 	uint64_t reads, met, torn, late; /* the reader's; read when it has ended */
 } * race_shared;
 
-static bool race_may_lag; /* --lag */
 static uint64_t race_lag; /* in the present pair */
 static size_t race_block_bytes;
 static uint64_t *race_seen; /* the reader's: the largest count yet, of each word of the file */
@@ -184,7 +183,7 @@ static inline bool race_pair(enum kind writer, enum kind reader, uint64_t reads)
 	struct view v = {.kind = writer};
 	memset(race_shared, 0, sizeof(*race_shared));
 	memset(race_seen, 0, MODEL_BYTES);
-	race_lag = race_may_lag && writer == BUFFERED && reader != DIRECT &&
+	race_lag = may_lag && writer == BUFFERED && reader != DIRECT &&
 		   race_block_bytes % 4096 != 0;
 	view_open(&v);
 	CHECK(ftruncate(v.fd, 0) == 0, "ftruncate");

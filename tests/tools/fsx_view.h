@@ -117,6 +117,11 @@ static inline void compare_backing(void)
 	if (check_fd < 0)
 		return;
 	settle_maps();
+	if (may_lag) {
+		int fd = open(path, O_RDWR);
+		CHECK(fd >= 0 && fsync(fd) == 0, "fsync");
+		close(fd);
+	}
 	compare_fd(check_fd, 262144, "backing");
 }
 

@@ -18,6 +18,7 @@ struct job {
 	unsigned char byte; /* what is written */
 	int (*run)(struct job *j);
 	ssize_t result;
+	_Atomic bool is_done;
 	unsigned char buf[65536];
 };
 
@@ -25,6 +26,7 @@ static inline void *job_main(void *arg)
 {
 	struct job *j = arg;
 	j->result = j->run(j);
+	atomic_store(&j->is_done, true);
 	return NULL;
 }
 
@@ -32,6 +34,7 @@ static inline void job_start(struct job *j, struct pool_rig *g, int (*run)(struc
 {
 	j->rig = g;
 	j->run = run;
+	atomic_store(&j->is_done, false);
 	CHECK_EQ(pthread_create(&j->thread, NULL, job_main, j), 0);
 }
 
@@ -61,14 +64,19 @@ static inline int job_flush(struct job *j)
 	return pool_file_flush(j->rig->file);
 }
 
+static inline unsigned range_waiters(struct pool_file *f)
+{
+	mutex_lock(&f->ranges.mutex);
+	unsigned n = f->ranges.waiters;
+	mutex_unlock(&f->ranges.mutex);
+	return n;
+}
+
 /* Until so many threads wait for a range of the file. */
 static inline void await_range_waiters(struct pool_file *f, unsigned n)
 {
-	for (unsigned now = 0; now < n; sched_yield()) {
-		mutex_lock(&f->ranges.mutex);
-		now = f->ranges.waiters;
-		mutex_unlock(&f->ranges.mutex);
-	}
+	while (range_waiters(f) < n)
+		sched_yield();
 }
 
 static inline uint32_t frame_of_page(struct pool_rig *g, uint64_t page)

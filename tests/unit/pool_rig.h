@@ -11,6 +11,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/lock.h"
 #include "check.h"
@@ -75,6 +76,7 @@ struct disk {
 	_Atomic unsigned reads, writes; /* calls */
 	_Atomic uint64_t read_bytes, write_bytes;
 	_Atomic unsigned sizes, reserves, mtimes; /* calls */
+	_Atomic unsigned read_delay_us; /* a slow disk */
 	struct gate read_gate, write_gate, mtime_gate; /* calls pass them first; writes do at their end */
 	/* the next calls fail so, as long as the count lasts; 0: none */
 	_Atomic int read_faults, write_faults, reserve_faults;
@@ -117,6 +119,8 @@ static inline ssize_t disk_read(struct pool_io *io, const struct iovec *iov, int
 	ssize_t done = 0;
 	atomic_fetch_add(&d->reads, 1);
 	gate_pass(&d->read_gate);
+	if (atomic_load(&d->read_delay_us) > 0)
+		usleep(atomic_load(&d->read_delay_us));
 	if (disk_fails(d, &d->read_faults))
 		return -EIO;
 	mutex_lock(&d->mutex);

@@ -110,16 +110,10 @@ TEST(nothing_sets_a_time_after_a_flush)
 	job_start(&a, &g, job_flush);
 	gate_await(&g.disk->mtime_gate, 1);
 	job_start(&b, &g, job_flush);
-	/* Either it waits, or it is done, and then no time may be set any more. */
-	bool is_waiting = false;
-	for (int i = 0; i < 1000 && !is_waiting; i++, sched_yield()) {
-		mutex_lock(&g.file->ranges.mutex);
-		is_waiting = g.file->ranges.waiters > 0;
-		mutex_unlock(&g.file->ranges.mutex);
-		const struct timespec ms = {.tv_nsec = 1000000};
-		nanosleep(&ms, NULL);
-	}
-	CHECK(is_waiting);
+	/* It waits, or it is done, and then no time may be set any more. */
+	while (!atomic_load(&b.is_done) && range_waiters(g.file) == 0)
+		sched_yield();
+	CHECK(!atomic_load(&b.is_done));
 	gate_set(&g.disk->mtime_gate, false);
 	CHECK_EQ(job_join(&a), 0);
 	CHECK_EQ(job_join(&b), 0);

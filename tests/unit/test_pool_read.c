@@ -247,13 +247,13 @@ TEST(pool_hits_what_the_policy_would)
 {
 	const struct evict_ops *policy;
 	for (size_t i = 0; (policy = evict_at(i)); i++) {
+		if (strcmp(policy->name, "innodb") == 0)
+			continue; /* has a clock */
 		struct pool_rig POOL_RIG g;
 		struct cachesim *sim;
 		unsigned char out[1];
 		uint64_t r = 42, hits = 0;
 		struct pool_view v;
-		if (strcmp(policy->name, "innodb") == 0)
-			continue; /* has a clock */
 		REQUIRE(pool_rig_init(&g, &(struct pool_config){.policy = policy, .size_bytes = 32 * PAGE},
 				      DISK_CAP));
 		REQUIRE(cachesim_new(policy, 32, &sim) == 0);

@@ -141,23 +141,35 @@ TEST(resize_is_no_amnesty)
 	for (uint64_t page = 0; page < 16; page++)
 		flip_bit(&g, page, 9);
 	REQUIRE(pool_resize(g.pool, 4 * PAGE) == 0);
+	unsigned kept = 0;
 	for (uint64_t page = 0; page < 16; page++) {
+		if (!is_resident(&g, page))
+			continue;
+		kept++;
 		CHECK_EQ(pool_rig_read(&g, page * PAGE, PAGE, out), PAGE);
 		CHECK_EQ(out[9], disk_byte(page * PAGE + 9, 1));
 	}
+	CHECK(kept > 0);
 }
 
 /* In a pool that is too small for a request its pages are looked at as well. */
 TEST(always_in_a_pool_of_few_frames)
 {
 	struct pool_rig POOL_RIG g;
-	unsigned char out[8 * PAGE];
+	static unsigned char scratch[65536] __attribute__((aligned(4096)));
+	static struct job j = {.off_bytes = 0, .len_bytes = 3 * PAGE};
+	struct pool_view v;
 	REQUIRE(pool_rig_init(&g, &(struct pool_config){.verify = POOL_VERIFY_ALWAYS, .size_bytes = 2 * PAGE},
 			      16 * PAGE));
-	CHECK(pool_rig_reads_right(&g, 0, 2 * PAGE, 1));
+	/* held, so that the third page finds no frame */
+	REQUIRE(pool_read(g.file, 0, 2 * PAGE, NULL, scratch, &v) == (ssize_t)(2 * PAGE));
 	flip_bit(&g, 0, 9);
-	flip_bit(&g, 1, 9);
-	CHECK_EQ(pool_rig_read(&g, 0, sizeof(out), out), sizeof(out));
-	CHECK_EQ(out[9], disk_byte(9, 1));
-	CHECK_EQ(out[PAGE + 9], disk_byte(PAGE + 9, 1));
+	job_start(&j, &g, job_read);
+	/* that page cannot go while it is held: either it is waited for or passed by */
+	struct frame *fr = &g.pool->frames[frame_of_page(&g, 0)];
+	while (!atomic_load(&j.is_done) && !(frame_load(fr) & FRAME_EXCL))
+		sched_yield();
+	pool_view_done(g.file, &v);
+	CHECK_EQ(job_join(&j), 3 * PAGE);
+	CHECK_EQ(j.buf[9], disk_byte(9, 1));
 }
