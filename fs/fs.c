@@ -11,7 +11,7 @@
 #include "data/worker.h"
 
 /* Filesystems that may keep an error for close(2). Local ones have told it at write or tell it at fsync. */
-static bool is_flush_needed(int root_fd)
+static bool has_close_errors(int root_fd)
 {
 	struct statfs st;
 	if (fstatfs(root_fd, &st) < 0)
@@ -42,6 +42,7 @@ static int make_pool(struct fs *fs)
 		.flush_interval_s = o->pool_flush_interval_s,
 		.readahead_bytes = o->pool_readahead_bytes,
 		.verify = (enum pool_verify)o->pool_verify,
+		.mrc = fs->mrc,
 	};
 	int err = pool_new(&config, &fs->pool);
 	if (err == -ENOMEM && !options_name_pool(o)) {
@@ -50,6 +51,17 @@ static int make_pool(struct fs *fs)
 		err = 0;
 	}
 	return err;
+}
+
+_Static_assert(POOL_GHOSTS_MAX <= GHOSTS_MAX, "each has a ghost");
+
+static int make_ghosts(struct fs *fs)
+{
+	const struct options *o = &fs->opt;
+	if (!fs->pool || !o->pool_ghosts_count)
+		return 0;
+	return ghost_new(o->pool_ghosts, o->pool_ghosts_count, o->pool_size_bytes / o->pool_page_bytes,
+			 (uint32_t)o->pool_page_bytes, true, &fs->ghost);
 }
 
 static void end_pool_file(struct pool_file *f, bool is_deleted)
@@ -65,13 +77,15 @@ static void end_pool_file(struct pool_file *f, bool is_deleted)
 int fs_open(struct fs *fs, size_t fd_budget)
 {
 	opens_init(&fs->opens);
-	fs->is_flush_needed = is_flush_needed(fs->root_fd) || fs->opt.pool_write == POOL_WRITE_BACK;
+	fs->has_close_errors = has_close_errors(fs->root_fd);
+	fs->is_flush_needed = fs->has_close_errors || fs->opt.pool_write == POOL_WRITE_BACK;
 	fs->max_io_bytes = pipe_max_io(fs->opt.max_io_bytes);
 	if (fs->max_io_bytes < fs->opt.max_io_bytes)
 		log_info("max_io is %llu bytes, as pipes are limited to less than %llu (see /proc/sys/fs/pipe-max-size)",
 			 (unsigned long long)fs->max_io_bytes, (unsigned long long)fs->opt.max_io_bytes);
 	fs->ledgers = ledger_table_new(fs->opt.ledger_files);
-	if (!fs->ledgers)
+	fs->mrc = mrc_new(MRC_BYTES, (uint32_t)fs->opt.pool_page_bytes);
+	if (!fs->ledgers || !fs->mrc)
 		return -ENOMEM;
 	const struct node_limits limits = {.fd_budget = fd_budget,
 					   .is_one_mount = fs->opt.xdev,
@@ -79,6 +93,8 @@ int fs_open(struct fs *fs, size_t fd_budget)
 	int err = node_table_new(fs->root_fd, fs->ledgers, &limits, &fs->nodes, &fs->root);
 	if (err == 0)
 		err = make_pool(fs);
+	if (err == 0)
+		err = make_ghosts(fs);
 	if (err == 0)
 		node_table_on_pool_file(fs->nodes, end_pool_file);
 	return err;
@@ -99,6 +115,8 @@ void fs_close(struct fs *fs)
 		node_table_end_pool_files(fs->nodes);
 	}
 	pool_free(fs->pool);
+	ghost_free(fs->ghost);
+	mrc_free(fs->mrc);
 	node_table_free(fs->nodes);
 	ledger_table_free(fs->ledgers);
 	options_free(&fs->opt);

@@ -13,6 +13,8 @@
 #include "node/node.h"
 #include "node/opens.h"
 #include "options.h"
+#include "pool/ghost.h"
+#include "pool/mrc.h"
 #include "pool/pool.h"
 #include "stats/ledger.h"
 
@@ -27,13 +29,16 @@ struct fs {
 	struct node_table *nodes;
 	struct node *root; /* node id 1 */
 	struct pool *pool; /* NULL: there was no address space for it, and no option named it */
+	struct mrc *mrc; /* the miss-ratio curves, whatever the data path */
+	struct ghost *ghost; /* NULL: no pool_ghosts=, or no pool */
 	struct opens opens; /* what the kernel has not released */
 	struct session *session; /* set before the first request */
 	struct notifier *notifier;
 	struct watch *watch; /* set before the first request */
 	dev_t dev; /* of the mount; 0 until it has answered. Main thread */
 	bool is_privileged; /* acts as the caller (root), rather than as the one user who mounted */
-	bool is_flush_needed; /* errors are told at close, by the backing (network filesystems) or the pool: FLUSH is served */
+	bool has_close_errors; /* the backing may keep an error for close (network filesystems) */
+	bool is_flush_needed; /* FLUSH is served: for these, or for the pool's errors of write-back */
 	_Atomic unsigned hashing; /* how many user.zcfs.xxh3 are being computed (ops/content_hash.c) */
 	uint64_t max_io_bytes; /* largest READ and WRITE: opt.max_io_bytes, less where pipes cannot grow */
 	/* what the kernel offered at INIT; written before any other request is served */

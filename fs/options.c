@@ -11,6 +11,7 @@
 
 #include "base/glob.h"
 #include "base/suggest.h"
+#include "pool/evict.h"
 
 enum usual_fate { FATE_PASS, FATE_DROP, FATE_REFUSE };
 
@@ -105,16 +106,18 @@ static int refuse_unknown(struct option_parser *p, const char *word)
 	for (size_t i = 0; i < usual_count; i++)
 		if (usual_rows[i].fate == FATE_PASS)
 			suggest_offer(&near, usual_rows[i].word, strcspn(usual_rows[i].word, "="));
+	for (size_t i = 0; p->is_listing && evict_at(i); i++)
+		suggest_offer(&near, evict_at(i)->name, strlen(evict_at(i)->name));
 	if (!near.nearest)
 		return option_refuse(p,
-			      "unknown mount option '%.200s': 'zcfs mount --help' lists those "
-			      "there are",
-			      word);
+				     "unknown mount option '%.200s': 'zcfs mount --help' lists those "
+				     "there are",
+				     word);
 	/* The very name: only its value is too many or missing. */
 	if (near.limit == 0)
 		return option_refuse(p, "bad mount option '%.200s': %.*s takes %s value", word,
-			      (int)strcspn(near.nearest, "="), near.nearest,
-			      strchr(near.nearest, '=') ? "a" : "no");
+				     (int)strcspn(near.nearest, "="), near.nearest,
+				     strchr(near.nearest, '=') ? "a" : "no");
 	return option_refuse(p, "unknown mount option '%.200s': did you mean '%s'?", word, near.nearest);
 }
 
@@ -124,11 +127,17 @@ static int apply_word(struct option_parser *p, const char *word)
 
 	for (size_t i = 0; i < option_count; i++) {
 		const struct option_row *row = &option_rows[i];
-		if (strlen(row->name) == len && memcmp(row->name, word, len) == 0)
+		if (strlen(row->name) == len && memcmp(row->name, word, len) == 0) {
+			p->is_listing = row->type == TYPE_POLICIES;
 			return option_set(p, row, word, word[len] ? word + len + 1 : NULL);
+		}
 	}
+	if (p->is_listing && option_add_ghost(p->o, word))
+		return 0;
 	int rc = apply_usual(p, word);
-	return rc > 0 ? refuse_unknown(p, word) : rc;
+	rc = rc > 0 ? refuse_unknown(p, word) : rc;
+	p->is_listing = false;
+	return rc;
 }
 
 /* Copies the word at *text to `word`, unescaped, and moves *text behind it. */
@@ -151,7 +160,8 @@ static int take_word(struct option_parser *p, const char **text, char *word)
 	}
 	*end = '\0';
 	*text = *s ? s + 1 : s;
-	return is_quoted ? option_refuse(p, "bad mount option '%.200s': a closing quote is missing", word) : 0;
+	return is_quoted ? option_refuse(p, "bad mount option '%.200s': a closing quote is missing", word)
+			 : 0;
 }
 
 /* `word` is scratch space, as long as text. */
@@ -166,7 +176,7 @@ static int apply_text(struct option_parser *p, const char *text, char *word)
 	}
 	if (rc == 0 && p->o->allow_root && p->o->allow_other)
 		rc = option_refuse(p, "mount options allow_root and allow_other contradict each other: "
-			       "give one of them");
+				      "give one of them");
 	return rc;
 }
 

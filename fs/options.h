@@ -17,6 +17,7 @@ enum cache_mode { CACHE_KERNEL, CACHE_NONE };
 enum pool_write_mode { POOL_WRITE_THROUGH, POOL_WRITE_BACK };
 
 struct evict_ops; /* pool/evict.h */
+#define POOL_GHOSTS_MAX 8
 
 /* rule=GLOB:PATH; the first whose glob (base/glob.h) matches the path below the mount wins. */
 struct rule {
@@ -39,6 +40,8 @@ struct options {
 	uint64_t pool_size_bytes; /* pool_size=, 64K..16T, a multiple of 4K */
 	uint64_t pool_page_bytes; /* pool_page=, 4K..64K, a power of two */
 	const struct evict_ops *pool_policy; /* pool_policy= */
+	const struct evict_ops *pool_ghosts[POOL_GHOSTS_MAX]; /* pool_ghosts=, in the order given, none twice */
+	size_t pool_ghosts_count;
 	enum pool_write_mode pool_write; /* pool_write= */
 	unsigned pool_dirty_max_percent; /* pool_dirty_max=, 1..90 */
 	double pool_flush_interval_s; /* pool_flush_interval=, 0.01..3600 */
@@ -61,7 +64,7 @@ struct options {
 /*
  * Sets the defaults, then applies `text` ("path=copy,ro,..."; NULL or "" is fine), the last of
  * several counting. In it "\," is a comma and "\\" a backslash; any other backslash stays, for
- * globs. A value of context= and its kin may stand in double quotes, with commas in them, as
+ * globs. A word that is a policy and follows pool_ghosts= or another such word belongs to pool_ghosts. A value of context= and its kin may stand in double quotes, with commas in them, as
  * mount(8) writes it. 0, or -EINVAL with one line in err (what, why, what would be accepted), or
  * -ENOMEM, with a line as well. On failure *o holds nothing. Unknown words are refused unless they
  * are usual FUSE or mount options.

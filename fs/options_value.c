@@ -52,12 +52,23 @@ static void list_words(char *buf, size_t len_bytes, const char *metavar)
 		bar = strchr(metavar, '|');
 		int n = snprintf(buf + len, len_bytes - len, "%.*s%s",
 				 bar ? (int)(bar - metavar) : (int)strlen(metavar), metavar,
-				 !bar                  ? ""
+				 !bar                   ? ""
 				 : strchr(bar + 1, '|') ? ", "
 							: " or ");
 		len += n > 0 ? (size_t)n : 0;
 		if (!bar)
 			return;
+	}
+}
+
+/* "clock, lru, innodb" */
+static void list_policies(char *buf, size_t len_bytes)
+{
+	size_t len = 0;
+
+	for (size_t i = 0; evict_at(i) && len < len_bytes; i++) {
+		int n = snprintf(buf + len, len_bytes - len, "%s%s", i ? ", " : "", evict_at(i)->name);
+		len += n > 0 ? (size_t)n : 0;
 	}
 }
 
@@ -79,6 +90,7 @@ static int word_index(const char *metavar, const char *word)
 /* Refuses `word`, saying what its option takes. */
 static int refuse_value(struct option_parser *p, const struct option_row *row, const char *word)
 {
+	char policies[128];
 	char taken[256], paths[128];
 
 	switch (row->type) {
@@ -92,6 +104,10 @@ static int refuse_value(struct option_parser *p, const struct option_row *row, c
 	case TYPE_WORD:
 	case TYPE_POLICY:
 		list_words(taken, sizeof(taken), row->metavar);
+		break;
+	case TYPE_POLICIES:
+		list_policies(policies, sizeof(policies));
+		snprintf(taken, sizeof(taken), "policies, such as lru,s3fifo, out of %s", policies);
 		break;
 	case TYPE_SIZE:
 		snprintf(taken, sizeof(taken), "a size from %s to %s, a multiple of 4K", row->least,
@@ -143,7 +159,8 @@ static bool is_seconds_ok(const struct option_row *row, const char *value, doubl
 }
 
 /* The glob is the options' from the start: they are freed as a whole if it is bad. */
-static int add_rule(struct option_parser *p, const struct option_row *row, const char *word, const char *value)
+static int add_rule(struct option_parser *p, const struct option_row *row, const char *word,
+		    const char *value)
 {
 	struct options *o = p->o;
 	const char *colon = strrchr(value, ':'), *why;
@@ -168,7 +185,8 @@ static void store_number(const struct option_row *row, void *field, uint64_t num
 {
 	unsigned small = (unsigned)number;
 
-	memcpy(field, row->field_bytes == sizeof(small) ? (void *)&small : (void *)&number, row->field_bytes);
+	memcpy(field, row->field_bytes == sizeof(small) ? (void *)&small : (void *)&number,
+	       row->field_bytes);
 }
 
 /* Reads one word of a list into *number. */
@@ -178,6 +196,41 @@ static bool is_word_ok(const struct option_row *row, const char *value, uint64_t
 
 	*number = (uint64_t)index;
 	return index >= 0 && !(row->type == TYPE_PATH && index == PATH_ID_COUNT);
+}
+
+bool option_add_ghost(struct options *o, const char *name)
+{
+	const struct evict_ops *policy = evict_find(name);
+	size_t i = 0;
+
+	while (i < o->pool_ghosts_count && o->pool_ghosts[i] != policy)
+		i++;
+	if (!policy || i == POOL_GHOSTS_MAX)
+		return false;
+	o->pool_ghosts[i] = policy;
+	if (i == o->pool_ghosts_count)
+		o->pool_ghosts_count++;
+	return true;
+}
+
+/* A list in one word, its commas escaped; mostly it is the first policy of one (options.h). */
+static bool set_ghosts(struct options *o, const char *value)
+{
+	char name[32];
+
+	o->pool_ghosts_count = 0;
+	for (;; value++) {
+		size_t len = strcspn(value, ",");
+		if (len >= sizeof(name))
+			return false;
+		memcpy(name, value, len);
+		name[len] = '\0';
+		if (!option_add_ghost(o, name))
+			return false;
+		value += len;
+		if (!*value)
+			return true;
+	}
 }
 
 int option_set(struct option_parser *p, const struct option_row *row, const char *word, const char *value)
@@ -201,6 +254,8 @@ int option_set(struct option_parser *p, const struct option_row *row, const char
 		if (policy)
 			*(const struct evict_ops **)field = policy;
 		return policy ? 0 : refuse_value(p, row, word);
+	case TYPE_POLICIES:
+		return set_ghosts(p->o, value) ? 0 : refuse_value(p, row, word);
 	case TYPE_SIZE:
 		is_ok = is_size_ok(row, value, &number);
 		break;

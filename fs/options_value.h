@@ -11,6 +11,7 @@ enum option_type {
 	TYPE_RULE,
 	TYPE_WORD,
 	TYPE_POLICY,
+	TYPE_POLICIES,
 	TYPE_SIZE,
 	TYPE_PAGE,
 	TYPE_COUNT,
@@ -28,10 +29,14 @@ struct option_parser {
 	struct options *o;
 	char *err;
 	size_t err_bytes;
+	bool is_listing; /* the word before was one of a list's */
 };
 
 /* Says what is wrong, in one line: what it quotes is the user's and may hold anything. Returns -EINVAL. */
 int option_refuse(struct option_parser *p, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+/* Adds a policy to the list; false if there is none of that name. */
+bool option_add_ghost(struct options *o, const char *name);
 
 /* Stores `value` (NULL: the word has none) where the row says; `word` is what to quote. 0, -EINVAL with a line, or -ENOMEM. */
 int option_set(struct option_parser *p, const struct option_row *row, const char *word,

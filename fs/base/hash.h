@@ -5,6 +5,7 @@
 #define ZCFS_BASE_HASH_H
 
 #include <stdint.h>
+#define XXH_INLINE_ALL /* two words are hashed in less time than a call takes */
 #include <xxhash.h>
 
 /* 64-bit XXH3 of two words (a device and an inode number, a node and a page number). */

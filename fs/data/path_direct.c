@@ -111,8 +111,10 @@ int path_direct_write_out(int fd, uint64_t off_bytes, uint64_t len_bytes)
 		return -errno;
 	/* Pages in part are kept, so name them whole. Only advice: a page that stays is coherent all the same. */
 	uint64_t lead = off_bytes % DIO_ALIGN_DEFAULT;
-	uint64_t span = (lead + len_bytes + DIO_ALIGN_DEFAULT - 1) / DIO_ALIGN_DEFAULT * DIO_ALIGN_DEFAULT;
-	(void)posix_fadvise(fd, (off_t)(off_bytes - lead), len_bytes ? (off_t)span : 0, POSIX_FADV_DONTNEED);
+	uint64_t span =
+		(lead + len_bytes + DIO_ALIGN_DEFAULT - 1) / DIO_ALIGN_DEFAULT * DIO_ALIGN_DEFAULT;
+	(void)posix_fadvise(fd, (off_t)(off_bytes - lead), len_bytes ? (off_t)span : 0,
+			    POSIX_FADV_DONTNEED);
 	return 0;
 }
 
@@ -129,7 +131,8 @@ static ssize_t fragment_write(struct worker *w, const struct io_request *rq, con
 	acc->user_bytes += (uint64_t)n;
 	w->syscalls += 2;
 	/* Where an append landed is not known: the whole file. */
-	int err = path_direct_write_out(fd, rq->is_append ? 0 : off_bytes, rq->is_append ? 0 : (uint64_t)n);
+	int err = path_direct_write_out(fd, rq->is_append ? 0 : off_bytes,
+					rq->is_append ? 0 : (uint64_t)n);
 	if (err < 0)
 		return err;
 	acc->way_bytes[WAY_COPY] += (uint64_t)n;

@@ -66,7 +66,8 @@ static void align_payload(struct worker *w, uint64_t off_bytes, struct payload *
 	acc->user_bytes += in->len_bytes;
 }
 
-static int through_begin(struct pool_guard *g, const struct io_request *rq, size_t len_bytes, uint64_t *at_bytes)
+static int through_begin(struct pool_guard *g, const struct io_request *rq, size_t len_bytes,
+			 uint64_t *at_bytes)
 {
 	struct node *n = rq->handle->node;
 	*at_bytes = rq->off_bytes;
@@ -75,11 +76,12 @@ static int through_begin(struct pool_guard *g, const struct io_request *rq, size
 	return pool_guard_begin(g, n, rq->off_bytes, len_bytes, false);
 }
 
-/* Where an append landed is known unless the file was appended to underneath meanwhile. */
-static bool is_end(int fd, uint64_t off_bytes)
+/* Where an append of n bytes landed is known unless the file was appended to underneath meanwhile. */
+static bool has_landed(int fd, uint64_t at_bytes, ssize_t n)
 {
 	struct stat st;
-	return fstat(fd, &st) == 0 && (uint64_t)st.st_size == off_bytes;
+	return at_bytes != UINT64_MAX && fstat(fd, &st) == 0 &&
+	       (uint64_t)st.st_size == at_bytes + (uint64_t)n;
 }
 
 /* Bytes, or -errno. */
@@ -99,7 +101,8 @@ static ssize_t write_through(struct worker *w, const struct io_request *rq, stru
 	if (err < 0)
 		return err;
 	ssize_t n = path_direct_split_write(w, rq, fd, in, &parts);
-	if (n < 0 || (size_t)n < in->len_bytes || (rq->is_append && !is_end(fd, at_bytes + (uint64_t)n)))
+	if (n < 0 || (size_t)n < in->len_bytes ||
+	    (rq->is_append && (g.is_grown_underneath || !has_landed(fd, at_bytes, n))))
 		pool_guard_end(&g, fd, n > 0 && !rq->is_append ? at_bytes + (uint64_t)n : 0);
 	else
 		pool_change_end(g.file, &g.change, in->mem, at_bytes, (size_t)n, POOL_SIZE_GREW);

@@ -11,10 +11,13 @@
 
 #include <fcntl.h>
 #include <limits.h>
+#include <string.h>
 #include <sys/stat.h>
 
+#include "base/log.h"
 #include "data/path_direct.h"
 #include "node/dio.h"
+#include "node/mode.h"
 
 #define SECTOR_BYTES 512U /* the least a device's block has */
 
@@ -101,7 +104,8 @@ static int fds_write(struct pool_io *io, const unsigned char *mem, size_t len_by
 	if (err < 0 || whole == len_bytes)
 		return err;
 	err = write_all(d->fd_buffered, mem + whole, len_bytes - whole, off_bytes + whole);
-	return err < 0 ? err : path_direct_write_out(d->fd_buffered, off_bytes + whole, len_bytes - whole);
+	return err < 0 ? err
+		       : path_direct_write_out(d->fd_buffered, off_bytes + whole, len_bytes - whole);
 }
 
 /* Of descriptors that nobody else seeks; where a filesystem cannot tell holes, it says that there are none. */
@@ -114,13 +118,22 @@ static bool has_no_hole(int fd)
 static int fds_reserve(struct pool_io *io, uint64_t off_bytes, uint64_t len_bytes, bool keep_size)
 {
 	int fd = fds_of(io)->fd_direct;
+	struct stat before;
 	int rc;
 	if (keep_size && has_no_hole(fd))
 		return 1;
+	if (!keep_size && fstat(fd, &before) < 0)
+		return -errno;
 	do
-		rc = fallocate(fd, keep_size ? FALLOC_FL_KEEP_SIZE : 0, (off_t)off_bytes, (off_t)len_bytes);
+		rc = fallocate(fd, keep_size ? FALLOC_FL_KEEP_SIZE : 0, (off_t)off_bytes,
+			       (off_t)len_bytes);
 	while (rc < 0 && errno == EINTR);
-	return rc < 0 ? -errno : 0;
+	int err = rc < 0 ? -errno : 0;
+	/* ext4 has made the file longer by as much as it found space for. */
+	if (err < 0 && !keep_size && ftruncate(fd, before.st_size) < 0)
+		log_err("a file cannot be cut to its size again after space ran out: %s",
+			strerror(errno));
+	return err;
 }
 
 static int fds_size(struct pool_io *io, uint64_t *size_bytes)
@@ -143,6 +156,15 @@ static int fds_set_mtime(struct pool_io *io, int64_t mtime_ns)
 	return futimens(fds_of(io)->fd_direct, times) < 0 ? -errno : 0;
 }
 
+static int fds_changed(struct pool_io *io, int64_t *changed_ns)
+{
+	struct statx stx;
+	if (statx(fds_of(io)->fd_direct, "", AT_EMPTY_PATH, STATX_MTIME | STATX_CTIME, &stx) < 0)
+		return -errno;
+	*changed_ns = mode_changed_ns(&stx);
+	return 0;
+}
+
 static void fds_free(struct pool_io *io)
 {
 	struct pool_fds *d = fds_of(io);
@@ -158,6 +180,7 @@ static const struct pool_io_ops fds_ops = {
 	.size = fds_size,
 	.set_mtime = fds_set_mtime,
 	.free = fds_free,
+	.changed = fds_changed,
 };
 
 int pool_fds_new(struct node_table *nodes, int fd_direct, int fd_buffered, struct pool_io **out)

@@ -9,7 +9,8 @@ int pool_guard_begin(struct pool_guard *g, struct node *n, uint64_t off_bytes, u
 		     bool is_truncate)
 {
 	g->file = node_pool_file(n);
-	int err = g->file ? pool_change_begin(g->file, &g->change, off_bytes, len_bytes, is_truncate) : 0;
+	int err = g->file ? pool_change_begin(g->file, &g->change, off_bytes, len_bytes, is_truncate)
+			  : 0;
 	if (err < 0)
 		g->file = NULL;
 	return err;
@@ -32,12 +33,15 @@ void pool_guard_end(struct pool_guard *g, int fd, uint64_t end_bytes)
 
 int pool_guard_append(struct pool_guard *g, struct node *n, int fd, uint64_t *end_bytes)
 {
+	struct pool_file *f = node_pool_file(n);
 	struct stat st;
-	uint64_t from = 0;
+	uint64_t from;
 	do {
-		if (fstat(fd, &st) < 0)
-			return -errno;
-		from = (uint64_t)st.st_size;
+		from = fstat(fd, &st) < 0 ? 0 : (uint64_t)st.st_size;
+		/* Longer than the pool knows, by somebody underneath: its pages from there on are not what is there. */
+		uint64_t known = f ? pool_file_size(f) : from;
+		g->is_grown_underneath = from > known;
+		from = from < known ? from : known;
 		int err = pool_guard_begin(g, n, from, POOL_TO_END, false);
 		if (err < 0)
 			return err;

@@ -13,6 +13,7 @@
 struct pool_guard {
 	struct pool_file *file; /* NULL: nothing is guarded */
 	struct pool_change change;
+	bool is_grown_underneath; /* pool_guard_append() found the file longer than the pool knew */
 };
 
 /* Before a change of n's bytes in the range, or of its size. is_truncate, errors: pool_change_begin(). Blocks. */
@@ -24,7 +25,10 @@ int pool_guard_begin(struct pool_guard *g, struct node *n, uint64_t off_bytes, u
  */
 void pool_guard_end(struct pool_guard *g, int fd, uint64_t end_bytes);
 
-/* Before an append: to the end from wherever that is when nobody else changes it any more. *end_bytes says where. */
+/*
+ * Before an append: to the end from wherever that is when nobody else changes it any more. *end_bytes says where; UINT64_MAX if the
+ * backing does not.
+ */
 int pool_guard_append(struct pool_guard *g, struct node *n, int fd, uint64_t *end_bytes) MUST_CHECK;
 
 /* The same around a WRITE by another path; n: what became of it. */

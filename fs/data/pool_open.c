@@ -5,6 +5,7 @@
 #include "data/pool_open.h"
 
 #include <fcntl.h>
+#include <sys/resource.h>
 #include <sys/xattr.h>
 
 #include "data/pool_fds.h"
@@ -24,13 +25,6 @@ struct pool_file *pool_open_file(struct pool *p, struct ledger_table *ledgers,
 	return node_pool_file(n);
 }
 
-static int64_t later_ns(const struct statx *stx)
-{
-	int64_t mtime_ns = (int64_t)((uint64_t)stx->stx_mtime.tv_sec * 1000000000U + stx->stx_mtime.tv_nsec);
-	int64_t ctime_ns = (int64_t)((uint64_t)stx->stx_ctime.tv_sec * 1000000000U + stx->stx_ctime.tv_nsec);
-	return mtime_ns > ctime_ns ? mtime_ns : ctime_ns;
-}
-
 /* 0 or -errno. */
 static int check(struct pool_file *f, int fd, struct statx *stx)
 {
@@ -40,7 +34,7 @@ static int check(struct pool_file *f, int fd, struct statx *stx)
 	int err = statx(fd, "", AT_EMPTY_PATH, STATX_BASIC_STATS, stx) < 0 ? -errno : 0;
 	if (err < 0)
 		*stx = (struct statx){0};
-	pool_file_check_end(f, &c, stx->stx_size, err < 0 ? 0 : mode_identity(stx), later_ns(stx));
+	pool_file_check_end(f, &c, stx->stx_size, err < 0 ? 0 : mode_identity(stx), mode_changed_ns(stx));
 	return err;
 }
 
@@ -50,6 +44,13 @@ static bool is_without_privs(int fd, const struct statx *stx)
 	return !(stx->stx_mode & (S_ISUID | S_ISGID)) &&
 	       fgetxattr(fd, "security.capability", NULL, 0) < 0 &&
 	       (errno == ENODATA || errno == EOPNOTSUPP);
+}
+
+/* Numbers are given out lowest first: this open's shows that few are left. */
+static bool are_fds_scarce(struct handle *h)
+{
+	struct rlimit lim;
+	return getrlimit(RLIMIT_NOFILE, &lim) == 0 && (rlim_t)handle_any_fd(h) > lim.rlim_cur / 4 * 3;
 }
 
 /* Descriptors to write with; none where the file may not be opened so. */
@@ -84,6 +85,10 @@ static int give_io(struct pool *p, struct pool_file *f, struct handle *h, int fd
 	bool is_writer = access == O_WRONLY || access == O_RDWR;
 	struct pool_io *io = NULL;
 	int err = 0;
+	bool is_needed = (is_reader && !pool_file_has_io(f, false)) ||
+			 (is_writer && pool_is_write_back(p) && !pool_file_has_io(f, true));
+	if (is_needed && are_fds_scarce(h))
+		return -EMFILE;
 	if (is_writer && pool_is_write_back(p) && !pool_file_has_io(f, true))
 		(void)io_for_writing(h, &io);
 	if (!io && is_reader && !pool_file_has_io(f, false))
@@ -126,6 +131,9 @@ void pool_open_end(struct handle *h)
 	struct pool_open *o = h->pool;
 	if (!o)
 		return;
+	/* Descriptors stay with a closed file while pages of it are dirty. An error is kept for fsync, and is logged. */
+	if (pool_is_write_back(o->pool) && are_fds_scarce(h))
+		(void)!pool_file_flush(o->file);
 	pool_file_closed(o->file);
 	h->pool = NULL;
 	free(o);
@@ -148,23 +156,20 @@ void pool_open_privs_written(struct handle *h, bool is_kill, uint32_t privs)
 }
 
 /* Requests at once of one open may both be told an error: each of them asked. */
-static int with_seen(struct handle *h, int (*ask)(struct pool_file *f, uint32_t *seen))
+int pool_open_sync(struct handle *h)
 {
 	struct pool_file *f = node_pool_file(h->node);
 	if (!f)
 		return 0;
 	uint32_t seen = atomic_load_explicit(&h->errors_seen, memory_order_relaxed);
-	int err = ask(f, &seen);
+	int err = pool_file_sync(f, &seen);
 	atomic_store_explicit(&h->errors_seen, seen, memory_order_relaxed);
 	return err;
 }
 
-int pool_open_sync(struct handle *h)
+int pool_open_error(const struct handle *h)
 {
-	return with_seen(h, pool_file_sync);
-}
-
-int pool_open_error(struct handle *h)
-{
-	return with_seen(h, pool_file_error);
+	struct pool_file *f = node_pool_file(h->node);
+	uint32_t seen = atomic_load_explicit(&h->errors_seen, memory_order_relaxed);
+	return f ? pool_file_error(f, &seen) : 0;
 }

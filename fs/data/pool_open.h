@@ -34,7 +34,8 @@ struct pool_file *pool_open_file(struct pool *p, struct ledger_table *ledgers,
 
 /*
  * h becomes an open by path pool: looks whether the file was changed underneath (its attributes are in *stx then), and sees that the
- * pool reaches its bytes. h's node has a pool file. 0 or -errno: -EINVAL where the backing has no O_DIRECT; h is then as before.
+ * pool reaches its bytes. h's node has a pool file. 0 or -errno: -EINVAL where the backing has no O_DIRECT, -EMFILE while few
+ * descriptors are left, as the pool needs its own; h is then as before.
  */
 int pool_open_begin(struct pool *p, struct handle *h, struct statx *stx) MUST_CHECK;
 /* Before handle_close(). Nothing for an open by another path. */
@@ -48,7 +49,10 @@ void pool_open_privs_written(struct handle *h, bool is_kill, uint32_t privs);
 
 /* fsync's half: all that the pool holds of the file goes to the backing. 0, or -errno once for each error and open. Blocks. */
 int pool_open_sync(struct handle *h) MUST_CHECK;
-/* The errors alone: for close. */
-int pool_open_error(struct handle *h) MUST_CHECK;
+/*
+ * The errors alone, for close, which takes none away: the kernel asks at each close of a descriptor, also in a child that has
+ * inherited it, and the parent's fsync is to tell all the same.
+ */
+int pool_open_error(const struct handle *h) MUST_CHECK;
 
 #endif

@@ -28,7 +28,7 @@ static const char *const reasons[] = {
 	[MODE_BY_RULE] = "a rule= of the mount",
 	[MODE_BY_XATTR] = "user.zcfs.path was set",
 	[MODE_NO_DIO] = "the backing filesystem refuses O_DIRECT on this file",
-	[MODE_NO_POOL] = "memory is too short for the buffer pool",
+	[MODE_NO_POOL] = "memory or descriptors are too short for the buffer pool",
 };
 
 struct open_mode mode_decide(const struct options *opt, const struct node *node, int open_flags)
@@ -53,6 +53,13 @@ struct open_mode mode_decide(const struct options *opt, const struct node *node,
 static uint64_t timestamp_ns(const struct statx_timestamp *ts)
 {
 	return (uint64_t)ts->tv_sec * 1000000000U + ts->tv_nsec;
+}
+
+int64_t mode_changed_ns(const struct statx *stx)
+{
+	int64_t mtime_ns = (int64_t)timestamp_ns(&stx->stx_mtime);
+	int64_t ctime_ns = (int64_t)timestamp_ns(&stx->stx_ctime);
+	return mtime_ns > ctime_ns ? mtime_ns : ctime_ns;
 }
 
 /* Too young to be trusted, or of the future. */

@@ -55,6 +55,9 @@ void mode_mapped(struct node *node);
  */
 uint64_t mode_identity(const struct statx *stx);
 
+/* The later of the file's mtime and ctime, CLOCK_REALTIME; what does not fit wraps around. */
+int64_t mode_changed_ns(const struct statx *stx);
+
 /* The kernel is about to be told these attributes. */
 void mode_told(struct node *node, const struct statx *stx);
 /* The kernel is about to drop pages of the node for another reason. */

@@ -27,14 +27,23 @@ static void book(const struct file_request *r, const struct io_request *rq,
 		.arrival_ticks = r->arrival_ticks,
 		.result = result,
 	};
-	account_book(node_ledger(rq->handle->nodes, rq->handle->node), &e);
+	struct ledger *ledger = node_ledger(rq->handle->nodes, rq->handle->node);
+	account_book(ledger, &e);
+	if (ledger && result > 0) {
+		uint64_t key = mrc_file_key(ledger);
+		mrc_access(r->fs->mrc, key, rq->off_bytes, (uint64_t)result);
+		if (r->fs->ghost)
+			ghost_access(r->fs->ghost, key, rq->off_bytes, (uint64_t)result);
+	}
 }
 
 /* 0 or -errno. What the pool has not written yet is written for who reads past it. */
 static int read_by(enum path_id path, const struct file_request *r, const struct io_request *rq,
 		   struct reply *reply, struct account *acc)
 {
-	int err = path == PATH_ID_pool ? 0 : pool_guard_read(rq->handle->node, rq->off_bytes, rq->len_bytes);
+	int err = path == PATH_ID_pool
+			  ? 0
+			  : pool_guard_read(rq->handle->node, rq->off_bytes, rq->len_bytes);
 	return err < 0 ? err : path_ops_get(path)->read(r->w, rq, reply, acc);
 }
 
@@ -152,8 +161,8 @@ static ssize_t sync_now(struct worker *w, const struct io_request *rq,
 }
 
 /* Bytes or -errno. */
-static ssize_t write_by(enum path_id path, const struct file_request *r, const struct io_request *rq,
-			struct payload *payload, struct account *acc)
+static ssize_t write_by(enum path_id path, const struct file_request *r,
+			const struct io_request *rq, struct payload *payload, struct account *acc)
 {
 	const struct path_ops *ops = path_ops_get(path);
 	struct pool_guard guard;

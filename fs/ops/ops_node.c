@@ -170,8 +170,10 @@ static int truncate_to(struct fs *fs, struct node *n, int fd, off_t size)
 	struct stat st;
 
 	(void)pool_open_file(fs->pool, fs->ledgers, fs->nodes, n);
-	if (size < 0 || fstat(fd, &st) < 0)
-		return size < 0 ? -EINVAL : -errno;
+	if (size < 0)
+		return -EINVAL;
+	if (fstat(fd, &st) < 0)
+		st.st_size = 0;
 	uint64_t from = (uint64_t)(size < st.st_size ? size : st.st_size);
 	int rc = pool_guard_begin(&guard, n, from, POOL_TO_END, true);
 	if (rc)

@@ -20,7 +20,8 @@
 /* The backing is opened O_DIRECT at once: the program asked and gets it, or the path demands it. */
 static bool is_direct_first(enum path_id path, int flags)
 {
-	return path == PATH_ID_direct || path == PATH_ID_pool || (path == PATH_ID_AUTO && flags & O_DIRECT);
+	return path == PATH_ID_direct || path == PATH_ID_pool ||
+	       (path == PATH_ID_AUTO && flags & O_DIRECT);
 }
 
 static int close_handle(struct handle *h)
@@ -44,8 +45,9 @@ static bool enter_pool(struct fs *fs, struct handle *h, struct open_mode *m, str
 		int err = pool_open_begin(fs->pool, h, stx);
 		if (err == 0)
 			return true;
-		m->path = PATH_ID_splice;
-		m->reason = err == -ENOMEM ? MODE_NO_POOL : MODE_NO_DIO;
+		bool has_direct = atomic_load_explicit(&h->fd_direct, memory_order_relaxed) >= 0;
+		m->path = has_direct ? PATH_ID_direct : PATH_ID_splice;
+		m->reason = err == -EINVAL ? MODE_NO_DIO : MODE_NO_POOL;
 	}
 	return statx(handle_any_fd(h), "", AT_EMPTY_PATH, STATX_BASIC_STATS, stx) == 0;
 }
@@ -96,9 +98,23 @@ static struct open_mode decide(struct fs *fs, struct node *n, int flags)
 	return m;
 }
 
+/*
+ * err says that descriptors ran out, and some have been closed: worth another try. Files that are closed already keep theirs in the
+ * pool while pages of theirs are dirty.
+ */
+static bool is_relieved(struct fs *fs, int err)
+{
+	if (err != -EMFILE && err != -ENFILE)
+		return false;
+	bool is_written = fs->pool && pool_is_write_back(fs->pool) && pool_flush(fs->pool) == 0;
+	return node_table_shrink(fs->nodes, 64) > 0 || is_written;
+}
+
 static int open_by_mode(struct fs *fs, struct node *n, int flags, struct open_mode *m, struct handle **h)
 {
 	int err = handle_open(fs->nodes, n, flags, is_direct_first(m->path, flags), h);
+	if (is_relieved(fs, err))
+		err = handle_open(fs->nodes, n, flags, is_direct_first(m->path, flags), h);
 	/* The program did not ask for O_DIRECT, so it must not suffer for the backing not having it. */
 	bool is_imposed = (m->path == PATH_ID_direct || m->path == PATH_ID_pool) && !(flags & O_DIRECT);
 	if (err == -EINVAL && is_imposed) {
@@ -191,7 +207,7 @@ static void create_at(fuse_req_t req, fuse_ino_t parent, const char *name, int e
 		ops_become_caller(req);
 		int made = openat(fd, name ? name : ".", flags, mode);
 		int err = made < 0 ? -errno : 0;
-		if ((err == -EMFILE || err == -ENFILE) && node_table_shrink(fs->nodes, 64) > 0) {
+		if (is_relieved(fs, err)) {
 			made = openat(fd, name ? name : ".", flags, mode);
 			err = made < 0 ? -errno : 0;
 		}
@@ -243,9 +259,10 @@ void ops_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 		return;
 	}
 	int err = pool_open_error(h);
-	int fd = dup(handle_any_fd(h));
-	if (fd < 0 || close(fd) < 0)
-		err = err < 0 ? err : -errno;
+	if (err == 0 && fs->has_close_errors) {
+		int fd = dup(handle_any_fd(h));
+		err = fd < 0 || close(fd) < 0 ? -errno : 0;
+	}
 	ops_reply_err(req, err);
 }
 

@@ -36,8 +36,8 @@ static int guard_fallocate(struct pool_guard *g, struct handle *h, int mode, off
 	if (off < 0 || len <= 0 || mode == FALLOC_FL_KEEP_SIZE || !node_pool_file(h->node))
 		return 0;
 	if (fstat(handle_any_fd(h), &st) < 0)
-		return -errno;
-	if (from > (uint64_t)st.st_size)
+		from = 0;
+	else if (from > (uint64_t)st.st_size)
 		from = (uint64_t)st.st_size;
 	bool is_moving = mode & (FALLOC_FL_COLLAPSE_RANGE | FALLOC_FL_INSERT_RANGE);
 	return pool_guard_begin(g, h->node, from, is_moving ? POOL_TO_END : to - from, false);

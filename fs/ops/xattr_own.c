@@ -88,6 +88,25 @@ static char *render_io_mode(const struct node *n)
 	return text;
 }
 
+/* What the pool's size is, if the mount uses it. */
+static uint64_t pool_bytes_now(const struct fs *fs)
+{
+	struct pool_stats s = {0};
+	if (fs->pool)
+		pool_stat(fs->pool, &s);
+	return s.frames_free < s.frames || options_name_pool(&fs->opt) ? s.frames * s.page_bytes : 0;
+}
+
+/* The curve of the mount, or of a file that has a sample. */
+static int render_mrc(struct fs *fs, struct node *n, char **out)
+{
+	if (n == fs->root)
+		return mrc_render_json(fs->mrc, MRC_WHOLE, pool_bytes_now(fs), out);
+	struct ledger *ledger = S_ISREG(n->type) ? node_ledger_find(fs->nodes, n) : NULL;
+	return ledger ? mrc_render_json(fs->mrc, mrc_file_key(ledger), pool_bytes_now(fs), out)
+		      : -ENODATA;
+}
+
 ssize_t xattr_own_get(struct fs *fs, struct node *n, const char *name, char **out)
 {
 	char *text = NULL;
@@ -104,6 +123,10 @@ ssize_t xattr_own_get(struct fs *fs, struct node *n, const char *name, char **ou
 		text = render_io_mode(n);
 	} else if (strcmp(name, ZCFS_XATTR_RESET) == 0) {
 		text = strdup(""); /* it is listed, so getfattr -d must be able to read it */
+	} else if (strcmp(name, ZCFS_XATTR_MRC) == 0) {
+		int rc = render_mrc(fs, n, &text);
+		if (rc)
+			return rc;
 	} else if (xattr_pool_is(name)) {
 		int rc = xattr_pool_get(fs, n, name, &text);
 		if (rc)
@@ -160,11 +183,16 @@ static void reset(struct fs *fs, struct node *n)
 {
 	if (n == fs->root) {
 		ledger_reset_all(fs->ledgers);
+		mrc_reset(fs->mrc, MRC_WHOLE);
+		if (fs->ghost)
+			ghost_reset(fs->ghost);
 		return;
 	}
 	struct ledger *ledger = node_ledger_find(fs->nodes, n);
-	if (ledger)
+	if (ledger) {
 		ledger_reset(fs->ledgers, ledger);
+		mrc_reset(fs->mrc, mrc_file_key(ledger));
+	}
 }
 
 int xattr_own_set(struct fs *fs, struct node *n, uid_t uid, const char *name, const char *value,

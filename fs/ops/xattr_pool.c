@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/log.h"
 #include "base/units.h"
 #include "pool/pool.h"
 #include "wire.h"
@@ -58,6 +59,12 @@ static void put_activity(FILE *f, const struct pool_stats *s)
 	put_number(f, "readahead_queued", s->readahead_queued);
 }
 
+static void put_ghosts(FILE *f, struct ghost *ghost)
+{
+	char AUTO_FREE *text = ghost ? ghost_render_json(ghost) : NULL;
+	fprintf(f, ", \"ghosts\": %s", text ? text : "[]");
+}
+
 static void put_pool(FILE *f, const struct pool_stats *s, const struct counters_snapshot *sums)
 {
 	fprintf(f, "{\"policy\": \"%s\", \"write\": \"%s\", \"verify\": \"%s\"", s->policy,
@@ -79,7 +86,7 @@ static void put_pool(FILE *f, const struct pool_stats *s, const struct counters_
 	for (size_t i = 0; i < s->lists; i++)
 		fprintf(f, "%s{\"name\": \"%s\", \"count\": %" PRIu64 "}", i ? ", " : "",
 			s->list[i].name, s->list[i].count);
-	fputs("]}\n", f);
+	fputs("]", f);
 }
 
 static char *render_pool(struct fs *fs)
@@ -95,6 +102,8 @@ static char *render_pool(struct fs *fs)
 	pool_stat(fs->pool, &stats);
 	ledger_totals(fs->ledgers, &sums, NULL);
 	put_pool(f, &stats, &sums);
+	put_ghosts(f, fs->ghost);
+	fputs("}\n", f);
 	bool is_bad = ferror(f);
 	if (fclose(f) || is_bad) {
 		free(text);
@@ -139,7 +148,7 @@ bool xattr_pool_is_writable(const struct fs *fs, const struct node *n, const cha
 	return n == fs->root ? is_either || is_resize : is_either && S_ISREG(n->type);
 }
 
-static int resize(struct pool *pool, const char *value, size_t value_bytes)
+static int resize(struct fs *fs, const char *value, size_t value_bytes)
 {
 	char word[32];
 	uint64_t size_bytes;
@@ -152,7 +161,10 @@ static int resize(struct pool *pool, const char *value, size_t value_bytes)
 	word[value_bytes] = '\0';
 	if (units_parse_size(word, &size_bytes))
 		return -EINVAL;
-	return pool_resize(pool, size_bytes);
+	int rc = pool_resize(fs->pool, size_bytes);
+	if (rc == 0 && fs->ghost && ghost_resize(fs->ghost, size_bytes / fs->opt.pool_page_bytes))
+		log_warn("no memory to simulate the policies of pool_ghosts= for another pool size: they go on with the old one");
+	return rc;
 }
 
 static int act_on_file(struct fs *fs, struct node *n, bool is_drop)
@@ -173,7 +185,7 @@ int xattr_pool_set(struct fs *fs, struct node *n, const char *name, const char *
 	bool is_drop = is_name(name, ZCFS_XATTR_POOL_DROP);
 
 	if (is_name(name, ZCFS_XATTR_POOL_RESIZE))
-		return resize(fs->pool, value, value_bytes);
+		return resize(fs, value, value_bytes);
 	if (n == fs->root)
 		return is_drop ? pool_drop(fs->pool) : pool_flush(fs->pool);
 	return act_on_file(fs, n, is_drop);

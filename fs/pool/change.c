@@ -3,6 +3,7 @@
  * pages they touch, so nobody fills or flushes them meanwhile; what is resident is brought up to date, or goes.
  */
 #include <errno.h>
+#include <sched.h>
 #include <string.h>
 
 #include "pool/pool_internal.h"
@@ -44,7 +45,7 @@ static bool is_page_within(const struct frame *fr, uint64_t first, uint64_t last
 	return page >= first && page <= last;
 }
 
-static int drop_by_frame(struct pool_file *f, uint64_t first, uint64_t last, enum drop which)
+static int walk_frames(struct pool_file *f, uint64_t first, uint64_t last, enum drop which)
 {
 	struct pool *p = f->pool;
 	uint32_t count = atomic_load_explicit(&p->frames_peak, memory_order_relaxed);
@@ -61,6 +62,21 @@ static int drop_by_frame(struct pool_file *f, uint64_t first, uint64_t last, enu
 			frame_unlock(fr, 0);
 	}
 	return err;
+}
+
+/* A resize may move a page behind the walk's back; then it walks again. */
+static int drop_by_frame(struct pool_file *f, uint64_t first, uint64_t last, enum drop which)
+{
+	struct pool *p = f->pool;
+	for (;;) {
+		uint64_t ended = atomic_load_explicit(&p->moves_ended, memory_order_acquire);
+		uint64_t begun = atomic_load_explicit(&p->moves_begun, memory_order_seq_cst);
+		int err = walk_frames(f, first, last, which);
+		if (err < 0 || (begun == ended &&
+				atomic_load_explicit(&p->moves_begun, memory_order_seq_cst) == begun))
+			return err;
+		(void)sched_yield();
+	}
 }
 
 int frames_drop(struct pool_file *f, uint64_t off_bytes, uint64_t len_bytes, enum drop which)
@@ -98,6 +114,7 @@ int pool_change_begin(struct pool_file *f, struct pool_change *c, uint64_t off_b
 				  .len_bytes = end == UINT64_MAX ? POOL_TO_END : end - start,
 				  .is_truncate = is_truncate};
 	range_acquire(&f->ranges, &c->hold, RANGE_CHANGE, start, c->len_bytes);
+	file_look_underneath(f);
 	if (is_truncate || atomic_load_explicit(&f->frames, memory_order_acquire) == 0)
 		return 0;
 	int err = flush_and_drop(f, start, c->len_bytes);
@@ -126,8 +143,11 @@ static void update(struct pool_file *f, const unsigned char *mem, uint64_t at_by
 		size_t n = p->config.page_bytes - lead < moved_bytes - done ? p->config.page_bytes - lead
 									    : moved_bytes - done;
 		bool is_new;
-		uint32_t frame = frame_for_update(p, &r, n == p->config.page_bytes, &is_new);
-		if (frame != FRAME_NONE) {
+		bool is_whole = n == p->config.page_bytes;
+		uint32_t frame = frame_for_update(p, &r, is_whole, &is_new);
+		if (frame != FRAME_NONE && !is_whole && !page_is_sound(f, frame)) {
+			table_remove(p, frame);
+		} else if (frame != FRAME_NONE) {
 			memcpy(pool_mem(p, frame) + lead, mem + done, n);
 			sum_keep(p, frame);
 			if (is_new)
@@ -140,7 +160,7 @@ static void update(struct pool_file *f, const unsigned char *mem, uint64_t at_by
 }
 
 /* What is beyond the new end reads as zeros if the file grows again. */
-static void cut(struct pool_file *f, uint64_t size_bytes)
+void frames_cut(struct pool_file *f, uint64_t size_bytes)
 {
 	struct pool *p = f->pool;
 	uint64_t mask = p->config.page_bytes - 1;
@@ -153,6 +173,10 @@ static void cut(struct pool_file *f, uint64_t size_bytes)
 	uint32_t frame = table_lock(p, &r);
 	if (frame == FRAME_NONE)
 		return;
+	if (!page_is_sound(f, frame)) {
+		table_remove(p, frame);
+		return;
+	}
 	memset(pool_mem(p, frame) + (size_bytes & mask), 0,
 	       p->config.page_bytes - (size_t)(size_bytes & mask));
 	sum_keep(p, frame);
@@ -175,16 +199,16 @@ void pool_change_end(struct pool_file *f, struct pool_change *c, const unsigned 
 	bool has_frames = atomic_load_explicit(&f->frames, memory_order_acquire) > 0;
 	if (!mem)
 		atomic_store_explicit(&f->may_be_sparse, true, memory_order_relaxed);
-	if (size_bytes == POOL_SIZE_GREW)
-		file_size_raise(f, at_bytes + moved_bytes);
-	else
+	if (size_bytes != POOL_SIZE_GREW)
 		atomic_store_explicit(&f->size_bytes, size_bytes, memory_order_release);
 	if (mem && moved_bytes > 0)
 		update(f, mem, at_bytes, moved_bytes);
 	else if (has_frames && c->is_truncate)
-		cut(f, size_bytes);
+		frames_cut(f, size_bytes);
 	else if (has_frames)
 		(void)frames_drop(f, c->off_bytes, c->len_bytes, DROP_CLEAN);
+	if (size_bytes == POOL_SIZE_GREW)
+		file_size_raise(f, at_bytes + moved_bytes);
 	note_written(f);
 	range_release(&f->ranges, &c->hold);
 }

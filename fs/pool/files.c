@@ -8,10 +8,11 @@
 
 #include "base/clock.h"
 #include "base/hash.h"
+#include "pool/mrc.h"
 #include "pool/pool_internal.h"
 
-/* A change so soon after one of ours may have the same time as ours: a few ticks of the slowest clock files are stamped by. */
-#define STAMP_NS (20LL * 1000 * 1000)
+/* What is changed underneath sooner than this after a change of ours is not looked for before the next one of ours. */
+#define LOOK_NS (20LL * 1000 * 1000)
 
 int64_t pool_now_ms(void)
 {
@@ -137,6 +138,8 @@ void pool_file_put_deleted(struct pool_file *f)
 	(void)frames_drop(f, 0, atomic_load_explicit(&f->size_bytes, memory_order_relaxed), DROP_ALL);
 	(void)frames_drop(f, 0, POOL_TO_END, DROP_ALL);
 	range_release(&f->ranges, &hold);
+	if (f->pool->config.mrc)
+		mrc_forget(f->pool->config.mrc, mrc_file_key(f->ledger));
 	pool_file_put(f);
 }
 
@@ -201,11 +204,40 @@ static bool note_identity(struct pool_file *f, uint64_t size_bytes, uint64_t ide
 {
 	mutex_lock(&f->mutex);
 	bool is_known = identity != 0 && identity == f->identity;
-	bool is_ours = changed_ns <= f->own_until_ns + STAMP_NS &&
+	/* files are stamped no later than this clock says; a flush that is under way has not said its time yet */
+	bool is_flushing = atomic_load_explicit(&f->batches, memory_order_relaxed) > 0;
+	bool is_ours = (changed_ns <= f->own_until_ns || is_flushing) &&
 		       atomic_load_explicit(&f->size_bytes, memory_order_relaxed) == size_bytes;
+	bool is_changed = f->is_changed_underneath || (!is_known && !is_ours);
 	f->identity = identity;
+	f->known_changed_ns = changed_ns;
+	f->is_changed_underneath = false;
 	mutex_unlock(&f->mutex);
-	return !is_known && !is_ours;
+	return is_changed;
+}
+
+void file_look_underneath(struct pool_file *f)
+{
+	int64_t changed_ns;
+	mutex_lock(&f->mutex);
+	bool is_due = pool_realtime_ns() - f->own_until_ns > LOOK_NS;
+	mutex_unlock(&f->mutex);
+	if (!is_due || atomic_load_explicit(&f->frames, memory_order_relaxed) == 0)
+		return;
+	struct pool_io *io = file_io_get(f);
+	bool is_known = io && io->ops->changed && io->ops->changed(io, &changed_ns) == 0;
+	io_put(io);
+	if (!is_known)
+		return;
+	mutex_lock(&f->mutex);
+	if (changed_ns > f->own_until_ns && changed_ns != f->known_changed_ns)
+		f->is_changed_underneath = true;
+	mutex_unlock(&f->mutex);
+}
+
+uint64_t pool_file_size(struct pool_file *f)
+{
+	return atomic_load_explicit(&f->size_bytes, memory_order_acquire);
 }
 
 void pool_file_check_end(struct pool_file *f, struct pool_check *c, uint64_t size_bytes,
@@ -234,6 +266,7 @@ void pool_file_check_end(struct pool_file *f, struct pool_check *c, uint64_t siz
 void file_resized_underneath(struct pool_file *f, uint64_t from_bytes, uint64_t size_bytes)
 {
 	(void)frames_drop(f, from_bytes, POOL_TO_END, DROP_CLEAN);
+	frames_cut(f, size_bytes); /* dirty pages beyond the end have nowhere to go */
 	atomic_store_explicit(&f->size_bytes, size_bytes, memory_order_release);
 	atomic_store_explicit(&f->may_be_sparse, true, memory_order_relaxed);
 }

@@ -50,6 +50,8 @@ static void note_error(struct pool_file *f, int err)
 static void page_written(struct pool_file *f, uint32_t frame, int err)
 {
 	struct frame *fr = &f->pool->frames[frame];
+	if (err < 0)
+		note_error(f, err);
 	if (err == 0) {
 		(void)frame_flush_end(fr, 0);
 		dirty_done(f);
@@ -86,10 +88,8 @@ static int write_out(struct pool_file *f, struct pool_io *io, const unsigned cha
 	if (n == 0 || atomic_load_explicit(&f->is_doomed, memory_order_relaxed))
 		return 0;
 	int err = io->ops->write(io, mem, n, off);
-	if (err < 0) {
-		note_error(f, err);
+	if (err < 0)
 		return err;
-	}
 	file_count(f, CTR_POOL_FLUSH_OPS, 1);
 	file_count(f, CTR_POOL_FLUSH_BYTES, n);
 	atomic_fetch_add_explicit(&p->stat_flush_ops, 1, memory_order_relaxed);
@@ -118,6 +118,22 @@ static bool take_copy(struct pool_file *f, const struct entry *e, unsigned char 
 	return is_ours;
 }
 
+/* The copies of n entries, by one call; where that fails each by itself, so that a bad block does not keep its neighbours back. */
+static void write_copies(struct batch *b, size_t from, size_t n)
+{
+	uint32_t shift = b->f->pool->page_shift;
+	int err = write_out(b->f, b->io, b->copy, b->entry[from].page, n << shift);
+	bool is_tried_singly = err < 0 && n > 1;
+	for (size_t i = 0; i < n; i++) {
+		if (is_tried_singly)
+			err = write_out(b->f, b->io, b->copy + (i << shift),
+					b->entry[from + i].page, (size_t)1 << shift);
+		page_written(b->f, b->entry[from + i].frame, err);
+		if (err < 0 && b->err == 0)
+			b->err = err;
+	}
+}
+
 /* Entries [from, to): neighbours. */
 static void write_run(struct batch *b, size_t from, size_t to)
 {
@@ -135,11 +151,7 @@ static void write_run(struct batch *b, size_t from, size_t to)
 			from++;
 			continue;
 		}
-		int err = write_out(b->f, b->io, b->copy, b->entry[from].page, n << p->page_shift);
-		for (size_t i = from; i < from + n; i++)
-			page_written(b->f, b->entry[i].frame, err);
-		if (err < 0 && b->err == 0)
-			b->err = err;
+		write_copies(b, from, n);
 		from += n;
 	}
 	if (b->holds_each)
@@ -179,6 +191,9 @@ static void collect(struct batch *b, uint64_t first, uint64_t last)
 
 static void batch_free(struct batch *b)
 {
+	atomic_fetch_sub_explicit(&b->f->batches, 1, memory_order_relaxed);
+	/* release: what is not dirty any more has its time as well */
+	atomic_fetch_sub_explicit(&b->f->dirty_count, 1, memory_order_release);
 	io_put(b->io);
 	free(b->entry);
 	free(b->copy);
@@ -190,7 +205,11 @@ static struct batch *batch_new(struct pool_file *f, size_t cap, bool holds_each)
 	struct batch *b = calloc(1, sizeof(*b));
 	if (!b)
 		return NULL;
+	file_look_underneath(f);
 	*b = (struct batch){.f = f, .io = file_io_get(f), .cap = cap, .holds_each = holds_each};
+	/* The file counts as dirty until its time is set, so that nobody who sets another is overtaken. */
+	atomic_fetch_add_explicit(&f->dirty_count, 1, memory_order_relaxed);
+	atomic_fetch_add_explicit(&f->batches, 1, memory_order_relaxed);
 	b->entry = malloc(cap * sizeof(b->entry[0]));
 	b->copy = aligned_alloc(POOL_PAGE_MIN, FLUSH_CHUNK_BYTES);
 	if (b->entry && b->copy && b->io)
@@ -203,15 +222,20 @@ static struct batch *batch_new(struct pool_file *f, size_t cap, bool holds_each)
 static void batch_end(struct batch *b)
 {
 	struct pool_file *f = b->f;
+	struct range_hold hold;
+	if (b->holds_each)
+		range_acquire(&f->ranges, &hold, RANGE_FLUSH, 0, POOL_TO_END);
 	mutex_lock(&f->mutex);
 	int64_t mtime_ns = f->mtime_ns;
 	f->is_mtime_told = true;
-	if (atomic_load_explicit(&f->dirty_count, memory_order_acquire) == 0)
+	if (atomic_load_explicit(&f->dirty_count, memory_order_acquire) == 1) /* ours */
 		f->mtime_ns = 0;
 	mutex_unlock(&f->mutex);
 	if (mtime_ns != 0)
 		(void)b->io->ops->set_mtime(b->io, mtime_ns);
 	file_own_change(f);
+	if (b->holds_each)
+		range_release(&f->ranges, &hold);
 	batch_free(b);
 }
 
@@ -263,6 +287,8 @@ int flush_locked_frame(struct pool_file *f, uint32_t frame)
 				p->config.page_bytes);
 	if (err == 0)
 		dirty_forget(f, frame);
+	else
+		note_error(f, err);
 	io_put(io);
 	return err;
 }

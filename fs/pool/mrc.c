@@ -86,11 +86,11 @@ struct mrc *mrc_new(size_t budget_bytes, uint32_t page_bytes)
 	size_t left = budget_bytes - budget_bytes / 32 - sizeof(*m);
 	uint32_t limit = limit_within(left / 2, true);
 	uint32_t file_limit = limit_within((left - sample_bytes(limit, true)) / FILES, false);
-	int err = sample_init(&m->whole.sample, limit, true);
+	int err = sample_init(&m->whole.sample, limit, limit / 4, true);
 	for (unsigned i = 0; i < FILES; i++) {
 		mutex_init(&m->file[i].mutex);
 		if (!err)
-			err = sample_init(&m->file[i].sample, file_limit, false);
+			err = sample_init(&m->file[i].sample, file_limit, file_limit / 4, false);
 	}
 	if (!err)
 		return m;

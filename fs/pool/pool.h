@@ -26,6 +26,7 @@
 
 enum pool_verify { POOL_VERIFY_OFF, POOL_VERIFY_EVICT, POOL_VERIFY_ALWAYS };
 
+struct mrc; /* pool/mrc.h */
 struct pool;
 struct pool_file;
 
@@ -38,6 +39,7 @@ struct pool_config {
 	double flush_interval_s; /* a page is dirty about so long at most */
 	uint64_t readahead_bytes; /* the largest window; 0: none */
 	enum pool_verify verify;
+	struct mrc *mrc; /* is told of deleted files; NULL: nobody is */
 };
 
 /* 0, -ENOMEM, or -EINVAL for a size below one page. Starts no thread. */
@@ -66,6 +68,8 @@ struct pool_io_ops {
 	/* Sets the modification time: what a program wrote then was written to the file later. */
 	int (*set_mtime)(struct pool_io *io, int64_t mtime_ns);
 	void (*free)(struct pool_io *io); /* the last reference is gone */
+	/* The later of the file's mtime and ctime. NULL: changes underneath are noticed less well. */
+	int (*changed)(struct pool_io *io, int64_t *changed_ns);
 };
 struct pool_io {
 	const struct pool_io_ops *ops;
@@ -88,7 +92,8 @@ void pool_file_put_deleted(struct pool_file *f);
 
 /*
  * Around an open's statx(): what the backing says the file is. If that is not what the pool left it as, somebody changed it
- * underneath, and clean pages are dropped. begin waits for changes in flight. identity: a hash of mtime, ctime and size, or 0
+ * underneath, and clean pages are dropped. Each first change of ours in a while looks as well, so that a later time of ours hides
+ * none of others'. begin waits for changes in flight. identity: a hash of mtime, ctime and size, or 0
  * where it cannot be trusted (node/mode.h); changed_ns: the later of mtime and ctime, CLOCK_REALTIME.
  */
 struct pool_check {
@@ -97,6 +102,9 @@ struct pool_check {
 void pool_file_check_begin(struct pool_file *f, struct pool_check *c);
 void pool_file_check_end(struct pool_file *f, struct pool_check *c, uint64_t size_bytes,
 			 uint64_t identity, int64_t changed_ns);
+
+/* What the pool takes the file's size for: less than the backing's where somebody appended underneath, until a read meets it. */
+uint64_t pool_file_size(struct pool_file *f);
 
 /* Whether misses (and, if for_writing, dirty pages) of f have an io already. */
 bool pool_file_has_io(struct pool_file *f, bool for_writing);
@@ -204,7 +212,7 @@ int pool_file_flush(struct pool_file *f) MUST_CHECK; /* writes all dirty pages. 
 int pool_file_drop(struct pool_file *f) MUST_CHECK; /* the same, then drops all pages that nobody uses just now. Blocks. */
 int pool_flush(struct pool *p) MUST_CHECK; /* of every file */
 int pool_drop(struct pool *p) MUST_CHECK;
-/* 0; -EINVAL (below a page, or beyond the memory of the machine); -EBUSY: too many pages are in use, the old size stays; -ENOMEM. */
+/* 0; -EINVAL (fewer pages than shards, or beyond the memory of the machine); -EBUSY: too many pages are in use, the old size stays; -ENOMEM. */
 int pool_resize(struct pool *p, uint64_t size_bytes) MUST_CHECK;
 
 struct pool_stats {

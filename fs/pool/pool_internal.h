@@ -34,6 +34,13 @@ struct shard {
 	uint32_t victim_word GUARDED_BY(mutex); /* the state of what can_evict claimed last */
 };
 
+/* The last fills of a file that failed, for those who waited for them. */
+#define FAILED_KEPT 8U
+struct failed_fill {
+	uint64_t page;
+	int err; /* -errno */
+};
+
 struct pool_file {
 	struct pool *pool;
 	struct ledger_table *ledgers;
@@ -49,6 +56,7 @@ struct pool_file {
 	_Atomic uint32_t wasted_pages; /* read ahead in vain; read-ahead's hint */
 	_Atomic uint64_t last_written; /* page, + 1; the policy's hint */
 	_Atomic uint64_t dirty_count; /* pages DIRTY, and those WRITING */
+	_Atomic unsigned batches; /* being written */
 	struct range_lock ranges;
 
 	struct mutex mutex; /* a leaf */
@@ -62,9 +70,13 @@ struct pool_file {
 	bool is_mtime_told GUARDED_BY(mutex); /* the backing has it just now */
 	int error GUARDED_BY(mutex); /* -errno of the last failed write-back */
 	uint32_t error_seq GUARDED_BY(mutex); /* counts them */
+	struct failed_fill failed[FAILED_KEPT] GUARDED_BY(mutex);
+	uint32_t failed_seq GUARDED_BY(mutex); /* counts them; the next one's place */
 	/* what the backing was when last looked at, and until when our own changes may have altered it (CLOCK_REALTIME) */
 	uint64_t identity GUARDED_BY(mutex);
 	int64_t own_until_ns GUARDED_BY(mutex);
+	int64_t known_changed_ns GUARDED_BY(mutex); /* later of mtime and ctime when last looked at */
+	bool is_changed_underneath GUARDED_BY(mutex); /* seen between two checks: the next one drops the clean pages */
 };
 
 struct retired; /* resize.c */
@@ -92,6 +104,7 @@ struct pool {
 	struct mutex resize_mutex; /* held over a resize: one at a time */
 	struct retired *retired; /* guarded by it: policies of before */
 	_Atomic uint64_t dirty_frames;
+	_Atomic uint64_t moves_begun, moves_ended; /* of pages to other frames: see drop_by_frame() */
 	_Atomic uint64_t stat_evictions, stat_verify_failures, stat_flush_ops, stat_flush_bytes,
 		stat_flush_errors, stat_throttled, stat_ahead_bytes, stat_wasted_bytes;
 	struct readahead *readahead; /* NULL: none */
@@ -183,11 +196,13 @@ void files_sweep(struct pool *p);
 int files_each(struct pool *p, int (*visit)(struct pool_file *f));
 /* Under a CHANGE hold from there on: the file's end is another than we knew. */
 void file_resized_underneath(struct pool_file *f, uint64_t from_bytes, uint64_t size_bytes);
+/* Before a change of our own: if the last is a while ago, whether somebody else's came since. */
+void file_look_underneath(struct pool_file *f);
 /* Our own change of the backing ends now. */
 void file_own_change(struct pool_file *f);
 void file_size_raise(struct pool_file *f, uint64_t size_bytes);
 
-/* ---- read.c ---- */
+/* ---- fill.c ---- */
 
 /* Brings [page, page + count) in, as far as frames are to be had; under a FILL or CHANGE hold. 0 or -errno. */
 struct fill {
@@ -199,9 +214,14 @@ struct fill {
 	bool was_full; /* some page found no frame */
 };
 int fill_range(struct pool_file *f, struct fill *fill, uint64_t page, uint64_t count);
+/* How many fills of the file have failed, and the error of one of the page since they were so many, or 0. */
+uint32_t fill_failed_now(struct pool_file *f);
+int fill_failed_since(struct pool_file *f, uint64_t page, uint32_t since);
 /* If verification is on. */
 void sum_keep(struct pool *p, uint32_t frame);
 bool sum_holds(struct pool *p, uint32_t frame);
+/* A frame that the caller has EXCL or pinned, before its content is used to make other content: false: told and counted, it must go. */
+bool page_is_sound(struct pool_file *f, uint32_t frame);
 
 /* ---- write.c, change.c, flush.c ---- */
 
@@ -210,6 +230,8 @@ bool sum_holds(struct pool *p, uint32_t frame);
  * written first, and stay if that fails (DROP_WRITTEN), or are lost (DROP_ALL). 0, or with DROP_WRITTEN the -errno at which it stopped.
  */
 enum drop { DROP_CLEAN, DROP_WRITTEN, DROP_ALL };
+/* Under a CHANGE hold from there on: frees what is beyond the size, dirty or not, and zeroes the rest of the last page. */
+void frames_cut(struct pool_file *f, uint64_t size_bytes);
 int frames_drop(struct pool_file *f, uint64_t off_bytes, uint64_t len_bytes, enum drop which);
 
 /* A frame that the caller has EXCL or FILLING, and that is not DIRTY, is about to become so. */

@@ -6,116 +6,10 @@
  */
 #include <errno.h>
 #include <string.h>
-#include <xxhash.h>
 
-#include "base/log.h"
 #include "pool/pool_internal.h"
 
-#define RUN_MAX 64U /* pages one read brings in */
-#define TRIES   3
-
-void sum_keep(struct pool *p, uint32_t frame)
-{
-	if (p->sums)
-		atomic_store_explicit(&p->sums[frame],
-				      XXH3_64bits(pool_mem(p, frame), p->config.page_bytes),
-				      memory_order_relaxed);
-}
-
-bool sum_holds(struct pool *p, uint32_t frame)
-{
-	return atomic_load_explicit(&p->sums[frame], memory_order_relaxed) ==
-	       XXH3_64bits(pool_mem(p, frame), p->config.page_bytes);
-}
-
-/* ---- filling ---- */
-
-struct run {
-	uint64_t page; /* of the first frame */
-	uint32_t count;
-	uint32_t frame[RUN_MAX];
-};
-
-/* Bytes of the run's pages, the rest zeroed (the file ends); or -errno. */
-static ssize_t run_read(struct pool_file *f, struct fill *fill, const struct run *run,
-			uint32_t first, uint32_t count)
-{
-	struct pool *p = f->pool;
-	struct iovec iov[RUN_MAX];
-	for (uint32_t i = 0; i < count; i++)
-		iov[i] = (struct iovec){pool_mem(p, run->frame[first + i]), p->config.page_bytes};
-	ssize_t n = fill->io->ops->read(fill->io, iov, (int)count, (run->page + first) << p->page_shift);
-	fill->syscalls++;
-	if (n < 0)
-		return n;
-	fill->dma_bytes += (uint64_t)n;
-	for (uint32_t i = (uint32_t)((uint64_t)n >> p->page_shift); i < count; i++) {
-		size_t kept = (size_t)n > (size_t)i << p->page_shift
-				      ? (size_t)n - ((size_t)i << p->page_shift)
-				      : 0;
-		memset((unsigned char *)iov[i].iov_base + kept, 0, p->config.page_bytes - kept);
-	}
-	return n;
-}
-
-static void run_publish(struct pool_file *f, struct fill *fill, const struct run *run,
-			uint32_t first, uint32_t count)
-{
-	for (uint32_t i = first; i < first + count; i++) {
-		sum_keep(f->pool, run->frame[i]);
-		frame_publish(&f->pool->frames[run->frame[i]], fill->is_ahead ? FRAME_AHEAD : 0);
-	}
-	fill->filled += count;
-}
-
-/* One read for all; where that fails each page by itself, so that a bad one does not take its neighbours with it. */
-static int run_fill(struct pool_file *f, struct fill *fill, const struct run *run)
-{
-	ssize_t n = run_read(f, fill, run, 0, run->count);
-	int first_err = n < 0 ? (int)n : 0;
-	if (n >= 0)
-		run_publish(f, fill, run, 0, run->count);
-	bool is_tried_singly = n < 0 && run->count > 1 && !fill->is_ahead;
-	if (is_tried_singly)
-		first_err = 0;
-	for (uint32_t i = 0; i < run->count && n < 0; i++) {
-		ssize_t one = is_tried_singly ? run_read(f, fill, run, i, 1) : n;
-		if (one >= 0) {
-			run_publish(f, fill, run, i, 1);
-			continue;
-		}
-		table_unclaim(f->pool, run->frame[i]);
-		if (first_err == 0)
-			first_err = (int)one;
-	}
-	return first_err;
-}
-
-int fill_range(struct pool_file *f, struct fill *fill, uint64_t page, uint64_t count)
-{
-	struct run run = {.count = 0};
-	int first_err = 0;
-	for (uint64_t i = 0; i <= count; i++) {
-		struct page_ref r = page_ref_of(f, page + i);
-		uint32_t frame;
-		enum claim c = i < count ? table_claim(f->pool, &r, &frame) : CLAIM_THERE;
-		if (c == CLAIM_OURS) {
-			if (run.count == 0)
-				run.page = page + i;
-			run.frame[run.count++] = frame;
-		}
-		fill->was_full = fill->was_full || c == CLAIM_FULL;
-		if (run.count > 0 && (c != CLAIM_OURS || run.count == RUN_MAX)) {
-			int err = run_fill(f, fill, &run);
-			if (err < 0 && first_err == 0)
-				first_err = err;
-			run.count = 0;
-		}
-	}
-	return first_err;
-}
-
-/* ---- a request ---- */
+#define TRIES 3
 
 struct pages {
 	uint64_t first, count;
@@ -158,32 +52,31 @@ static bool pin_all(struct pool_file *f, const struct pages *pg, size_t len_byte
 	return true;
 }
 
-/* A page that was changed in memory: it goes, to be read again. False: some page had to. */
+/* A page that does not hold its sum goes, to be read again. */
+static void drop_unsound(struct pool *p, const struct page_ref *r)
+{
+	uint32_t frame = table_lock(p, r);
+	if (frame == FRAME_NONE)
+		return;
+	if (frame_load(&p->frames[frame]) & (FRAME_DIRTY | FRAME_WRITING) || sum_holds(p, frame))
+		frame_unlock(&p->frames[frame], 0);
+	else
+		table_remove(p, frame);
+}
+
+/* False: some page was changed in memory; nothing is pinned then. */
 static bool verify_all(struct pool_file *f, const struct pages *pg, struct pool_view *view)
 {
 	struct pool *p = f->pool;
 	bool is_good = true;
-	for (size_t i = 0; i < view->count; i++) {
-		struct frame *fr = &p->frames[view->frame[i]];
-		if (frame_load(fr) & (FRAME_DIRTY | FRAME_WRITING) || sum_holds(p, view->frame[i]))
-			continue;
-		is_good = false;
-		file_count(f, CTR_POOL_VERIFY_FAILURES, 1);
-		atomic_fetch_add_explicit(&p->stat_verify_failures, 1, memory_order_relaxed);
-		log_err("a clean page of the buffer pool was changed in memory; it is read again");
-	}
+	for (size_t i = 0; i < view->count; i++)
+		is_good = page_is_sound(f, view->frame[i]) && is_good;
 	if (is_good)
 		return true;
 	unpin_all(p, view, view->count);
 	for (uint64_t i = 0; i < pg->count; i++) {
 		struct page_ref r = page_ref_of(f, pg->first + i);
-		uint32_t frame = table_lock(p, &r);
-		if (frame == FRAME_NONE)
-			continue;
-		if (frame_load(&p->frames[frame]) & (FRAME_DIRTY | FRAME_WRITING) || sum_holds(p, frame))
-			frame_unlock(&p->frames[frame], 0);
-		else
-			table_remove(p, frame);
+		drop_unsound(p, &r);
 	}
 	return false;
 }
@@ -195,8 +88,8 @@ static bool pin_good(struct pool_file *f, const struct pages *pg, size_t len_byt
 }
 
 /*
- * Tells the policy; bringing a page in was its first use. A page that the open touched last is not used again by being read on: otherwise every scan by small reads would
- * look like pages that are used often.
+ * Tells the policy; bringing a page in was its first use. A page that the open touched last is not used again by being read on:
+ * otherwise every scan by small reads would look like pages that are used often.
  */
 static void note_uses(struct pool *p, const struct pages *pg, struct pool_stream *stream,
 		      const struct pool_view *view, bool is_hit)
@@ -211,9 +104,10 @@ static void note_uses(struct pool *p, const struct pages *pg, struct pool_stream
 	}
 }
 
-/* Waits for pages that others are filling, without holding anything. */
-static void await_fills(struct pool_file *f, const struct pages *pg)
+/* Waits for pages that others are filling, without holding anything. 0, or their -errno. `since`: fill_failed_now() of before. */
+static int await_fills(struct pool_file *f, const struct pages *pg, uint32_t since)
 {
+	int err = 0;
 	for (uint64_t i = 0; i < pg->count; i++) {
 		struct page_ref r = page_ref_of(f, pg->first + i);
 		uint32_t frame = table_find(f->pool, &r);
@@ -221,12 +115,16 @@ static void await_fills(struct pool_file *f, const struct pages *pg)
 			continue;
 		struct frame *fr = &f->pool->frames[frame];
 		uint32_t word = frame_load(fr);
-		if (word & FRAME_FILLING)
-			frame_wait(fr, word);
+		if (!(word & FRAME_FILLING))
+			continue;
+		frame_wait(fr, word);
+		if (err == 0)
+			err = fill_failed_since(f, pg->first + i, since);
 	}
+	return err;
 }
 
-/* One page into mem, from its frame or, where it has none, from the backing. */
+/* One page into mem, from its frame or, where it has none, from the backing. 0, -errno, or 1: again. */
 static int gather_page(struct pool_file *f, struct fill *fill, uint64_t page, unsigned char *mem)
 {
 	struct pool *p = f->pool;
@@ -251,16 +149,23 @@ static int gather_page(struct pool_file *f, struct fill *fill, uint64_t page, un
 			return 0;
 		}
 	}
+	bool is_sound = p->config.verify != POOL_VERIFY_ALWAYS || page_is_sound(f, frame);
 	memcpy(mem, pool_mem(p, frame), p->config.page_bytes);
 	frame_unpin(&p->frames[frame]);
-	return 0;
+	if (is_sound)
+		return 0;
+	drop_unsound(p, &r);
+	return 1;
 }
 
 static int gather(struct pool_file *f, struct fill *fill, const struct pages *pg,
 		  unsigned char *scratch, struct pool_view *view)
 {
 	for (uint64_t i = 0; i < pg->count; i++) {
-		int err = gather_page(f, fill, pg->first + i, scratch + (i << f->pool->page_shift));
+		int err;
+		do
+			err = gather_page(f, fill, pg->first + i, scratch + (i << f->pool->page_shift));
+		while (err > 0);
 		if (err < 0)
 			return err;
 	}
@@ -278,6 +183,7 @@ static int read_missing(struct pool_file *f, const struct pages *pg, size_t len_
 	bool is_pinned = false;
 	int err = fill.io ? 0 : -EIO;
 	for (int i = 0; i < TRIES && err == 0 && !is_pinned; i++) {
+		uint32_t failed = fill_failed_now(f);
 		range_acquire(&f->ranges, &hold, RANGE_FILL, pg->first << p->page_shift,
 			      pg->count << p->page_shift);
 		err = fill_range(f, &fill, pg->first, pg->count);
@@ -286,14 +192,14 @@ static int read_missing(struct pool_file *f, const struct pages *pg, size_t len_
 			flusher_wake(p);
 		if (err < 0 || fill.was_full)
 			break;
-		await_fills(f, pg);
-		is_pinned = pin_good(f, pg, len_bytes, view);
+		err = await_fills(f, pg, failed);
+		is_pinned = err == 0 && pin_good(f, pg, len_bytes, view);
 	}
 	if (err == 0 && !is_pinned)
 		err = gather(f, &fill, pg, scratch, view);
 	io_put(fill.io);
 	view->dma_bytes = fill.dma_bytes;
-	view->syscalls = fill.syscalls;
+	view->syscalls += fill.syscalls;
 	uint64_t missed = fill.was_full             ? pg->count
 			  : fill.filled < pg->count ? fill.filled
 						    : pg->count;

@@ -11,6 +11,7 @@
 #define THREADS       2U
 #define QUEUE_MAX     64U
 #define WINDOW_FIRST  4U /* pages */
+#define WINDOW_SMALL  16U /* that a pool of 128 frames and more has, however small */
 #define SEQUENTIAL_OK 2U /* a window only after so many reads in a row: one may be chance */
 
 struct task {
@@ -95,13 +96,17 @@ static uint32_t next_window(struct pool_file *f, struct pool_stream *s, bool is_
 	uint32_t window = atomic_load_explicit(&s->window_pages, memory_order_relaxed);
 	bool was_wasteful =
 		atomic_exchange_explicit(&s->wasted_seen, wasted, memory_order_relaxed) != wasted;
-	largest = largest < frames / 8 ? largest : frames / 8;
+	/* not so much that it takes the place of what is used, in policies whose first queue is small */
+	uint32_t few = frames / 8 < WINDOW_SMALL ? frames / 8 : WINDOW_SMALL;
+	uint32_t share = frames / 32 > few ? frames / 32 : few;
+	largest = largest < share ? largest : share;
 	if (!is_sequential)
 		return 0;
 	if (window < WINDOW_FIRST)
 		window++;
 	else if (was_wasteful)
-		window = window / 2 > WINDOW_FIRST ? window / 2 : WINDOW_FIRST;
+		/* it was doubled already, for the next one */
+		window = window / 4 > WINDOW_FIRST ? window / 4 : WINDOW_FIRST;
 	return window < largest ? window : largest;
 }
 
@@ -109,10 +114,12 @@ void readahead_after_read(struct pool_file *f, struct pool_stream *s, uint64_t o
 {
 	struct pool *p = f->pool;
 	uint64_t end = off_bytes + len_bytes;
-	bool is_sequential =
-		atomic_exchange_explicit(&s->next_off, end, memory_order_relaxed) == off_bytes &&
-		off_bytes > 0;
-	if (!p->readahead)
+	/* loads and stores: requests at once have no order to be in */
+	bool is_sequential = atomic_load_explicit(&s->next_off, memory_order_relaxed) == off_bytes &&
+			     off_bytes > 0;
+	atomic_store_explicit(&s->next_off, end, memory_order_relaxed);
+	if (!p->readahead ||
+	    (!is_sequential && atomic_load_explicit(&s->window_pages, memory_order_relaxed) == 0))
 		return;
 	uint32_t window = next_window(f, s, is_sequential);
 	atomic_store_explicit(&s->window_pages, window, memory_order_relaxed);

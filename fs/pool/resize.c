@@ -57,26 +57,49 @@ static void hand_over(const struct pool *p, const struct shard *sh, struct evict
 			to->ops->insert(to, slot, key_of(p, slot * p->n_shards + sh->number));
 }
 
-static int replace_policy(struct pool *p, struct shard *sh, uint32_t frames, uint32_t add_from)
+/* A policy for each shard, made before anything changes. */
+static int make_policies(struct pool *p, uint32_t frames, struct retired **made)
 {
-	struct retired *r = malloc(sizeof(*r));
-	struct evict *e = NULL;
-	int err = r ? shard_policy(sh, frames, &e) : -ENOMEM;
-	if (err < 0) {
-		free(r);
-		return err;
+	for (uint32_t i = 0; i < p->n_shards; i++) {
+		struct retired *r = malloc(sizeof(*r));
+		int err = r ? shard_policy(&p->shards[i], frames_of(p, &p->shards[i], frames), &r->evict)
+			    : -ENOMEM;
+		if (err < 0) {
+			free(r);
+			return err;
+		}
+		r->next = made[i];
+		made[i] = r;
 	}
+	return 0;
+}
+
+static void free_policies(struct pool *p, struct retired **made)
+{
+	for (uint32_t i = 0; i < p->n_shards; i++) {
+		if (made[i]) {
+			evict_fini(made[i]->evict);
+			free(made[i]->evict);
+		}
+		free(made[i]);
+	}
+}
+
+/* The shard's policy becomes the one that was made, which takes the old one with it into the list of those of before. */
+static void replace_policy(struct pool *p, struct shard *sh, struct retired *made, uint32_t frames,
+			   uint32_t add_from)
+{
+	struct evict *e = made->evict;
 	mutex_lock(&sh->mutex);
-	r->evict = atomic_load_explicit(&sh->evict, memory_order_relaxed);
-	hand_over(p, sh, r->evict, e);
+	made->evict = atomic_load_explicit(&sh->evict, memory_order_relaxed);
+	hand_over(p, sh, made->evict, e);
 	atomic_store_explicit(&sh->evict, e, memory_order_release);
 	if (add_from < frames)
 		shard_frames_add(sh, add_from, frames);
 	sh->frames = frames;
 	mutex_unlock(&sh->mutex);
-	r->next = p->retired;
-	p->retired = r;
-	return 0;
+	made->next = p->retired;
+	p->retired = made;
 }
 
 /* A clean page moves from a frame that goes to a new one; where there is none it goes. False: it is in use just now. */
@@ -114,9 +137,8 @@ static int evacuate(struct pool *p, uint32_t frames, uint32_t before)
 }
 
 /* Free frames that go are taken off the lists, so that nobody claims them. */
-static void trim_free(struct pool *p, struct shard *sh, uint32_t frames)
+static void trim_free_locked(struct pool *p, struct shard *sh, uint32_t frames)
 {
-	mutex_lock(&sh->mutex);
 	uint32_t kept = FRAME_NONE, i = sh->free_head;
 	sh->free_count = 0;
 	while (i != FRAME_NONE) {
@@ -129,6 +151,12 @@ static void trim_free(struct pool *p, struct shard *sh, uint32_t frames)
 		i = next;
 	}
 	sh->free_head = kept;
+}
+
+static void trim_free(struct pool *p, struct shard *sh, uint32_t frames)
+{
+	mutex_lock(&sh->mutex);
+	trim_free_locked(p, sh, frames);
 	mutex_unlock(&sh->mutex);
 }
 
@@ -136,6 +164,7 @@ static void trim_free(struct pool *p, struct shard *sh, uint32_t frames)
 static void give_back(struct pool *p, struct shard *sh, uint32_t frames, uint32_t before)
 {
 	mutex_lock(&sh->mutex);
+	trim_free_locked(p, sh, frames); /* those freed since the count was put back are there already */
 	for (uint32_t i = frames_of(p, sh, frames); i < frames_of(p, sh, before); i++) {
 		uint32_t frame = i * p->n_shards + sh->number;
 		if (!(frame_load(&p->frames[frame]) & (FRAME_VALID | FRAME_FILLING)))
@@ -144,54 +173,57 @@ static void give_back(struct pool *p, struct shard *sh, uint32_t frames, uint32_
 	mutex_unlock(&sh->mutex);
 }
 
-static int set_shards(struct pool *p, uint32_t frames, uint32_t before)
+static void set_shards(struct pool *p, struct retired **made, uint32_t frames, uint32_t before)
 {
-	int err = 0;
-	for (uint32_t i = 0; i < p->n_shards && err == 0; i++) {
+	for (uint32_t i = 0; i < p->n_shards; i++) {
 		struct shard *sh = &p->shards[i];
 		uint32_t now = frames_of(p, sh, frames), was = frames_of(p, sh, before);
-		err = replace_policy(p, sh, now, frames > before ? was : now);
+		replace_policy(p, sh, made[i], now, frames > before ? was : now);
+		made[i] = NULL;
 	}
-	return err;
 }
 
-static int shrink(struct pool *p, uint32_t frames, uint32_t before)
+static void grow(struct pool *p, struct retired **made, uint32_t frames, uint32_t before)
+{
+	if (frames > atomic_load_explicit(&p->frames_peak, memory_order_relaxed))
+		atomic_store_explicit(&p->frames_peak, frames, memory_order_relaxed);
+	atomic_store_explicit(&p->frames_count, frames, memory_order_relaxed);
+	set_shards(p, made, frames, before);
+}
+
+static int shrink(struct pool *p, struct retired **made, uint32_t frames, uint32_t before)
 {
 	/* from now on freed frames above do not come back */
 	atomic_store_explicit(&p->frames_count, frames, memory_order_relaxed);
 	for (uint32_t i = 0; i < p->n_shards; i++)
 		trim_free(p, &p->shards[i], frames);
 	int err = evacuate(p, frames, before);
-	if (err == 0)
-		err = set_shards(p, frames, before);
 	if (err < 0) {
 		atomic_store_explicit(&p->frames_count, before, memory_order_relaxed);
 		for (uint32_t i = 0; i < p->n_shards; i++)
 			give_back(p, &p->shards[i], frames, before);
 		return err;
 	}
+	set_shards(p, made, frames, before);
 	(void)madvise(pool_mem(p, frames), (size_t)(before - frames) << p->page_shift, MADV_DONTNEED);
 	return 0;
 }
 
 int pool_resize(struct pool *p, uint64_t size_bytes)
 {
-	uint64_t frames = size_bytes >> p->page_shift;
-	if (frames < p->n_shards || frames > p->frames_max)
+	uint64_t wanted = size_bytes >> p->page_shift;
+	struct retired *made[POOL_SHARDS_MAX] = {NULL};
+	if (wanted < p->n_shards || wanted > p->frames_max)
 		return -EINVAL;
+	uint32_t frames = (uint32_t)wanted;
 	mutex_lock(&p->resize_mutex);
 	uint32_t before = atomic_load_explicit(&p->frames_count, memory_order_relaxed);
-	int err = 0;
-	if (frames > before) {
-		if (frames > atomic_load_explicit(&p->frames_peak, memory_order_relaxed))
-			atomic_store_explicit(&p->frames_peak, (uint32_t)frames, memory_order_relaxed);
-		atomic_store_explicit(&p->frames_count, (uint32_t)frames, memory_order_relaxed);
-		err = set_shards(p, (uint32_t)frames, before);
-		if (err < 0)
-			atomic_store_explicit(&p->frames_count, before, memory_order_relaxed);
-	} else if (frames < before) {
-		err = shrink(p, (uint32_t)frames, before);
-	}
+	int err = frames != before ? make_policies(p, frames, made) : 0;
+	if (err == 0 && frames > before)
+		grow(p, made, frames, before);
+	else if (err == 0 && frames < before)
+		err = shrink(p, made, frames, before);
+	free_policies(p, made);
 	mutex_unlock(&p->resize_mutex);
 	return err;
 }

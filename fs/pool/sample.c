@@ -18,6 +18,8 @@
 #define SAMPLE_HOLE UINT64_MAX /* no page's: thresholds are not larger */
 /* How much of the sample leaves when it is full: an eighth. Less makes it happen more often. */
 #define LOWER_SHIFT 3
+/* And how many sampled references are between two such steps on the way to SAMPLE_STEADY. */
+#define STEADY_STEP 4096
 
 static uint32_t positions(const struct sample *s)
 {
@@ -31,11 +33,12 @@ size_t sample_bytes(uint32_t limit, bool has_tags)
 	       n * sizeof(uint16_t) + SAMPLE_BUCKETS * sizeof(double);
 }
 
-int sample_init(struct sample *s, uint32_t limit, bool has_tags)
+int sample_init(struct sample *s, uint32_t limit, uint32_t limit_whole, bool has_tags)
 {
 	assert(limit >= 2 && limit <= SAMPLE_LIMIT_MAX && (limit & (limit - 1)) == 0);
+	assert(limit_whole >= 2 && limit_whole <= limit);
 	size_t n = 2 * (size_t)limit;
-	*s = (struct sample){.limit = limit};
+	*s = (struct sample){.limit = limit, .limit_whole = limit_whole};
 	s->hash = malloc((n + 1) * sizeof(*s->hash));
 	s->tag = has_tags ? malloc((n + 1) * sizeof(*s->tag)) : NULL;
 	s->tree = malloc((n + 1) * sizeof(*s->tree));
@@ -72,6 +75,8 @@ double sample_rate(const struct sample *s)
 static void set_threshold(struct sample *s, uint64_t threshold)
 {
 	atomic_store_explicit(&s->threshold, threshold, memory_order_relaxed);
+	double room = s->limit_whole / sample_rate(s);
+	s->room = room < s->limit ? (uint32_t)room : s->limit;
 }
 
 /* ---- positions ---- */
@@ -131,7 +136,7 @@ static void compact(struct sample *s)
 void sample_reset(struct sample *s)
 {
 	set_threshold(s, UINT64_MAX);
-	s->last = 0;
+	s->last = s->work = 0;
 	compact(s);
 	memset(s->reuse, 0, SAMPLE_BUCKETS * sizeof(*s->reuse));
 	s->cold = 0;
@@ -151,13 +156,20 @@ void sample_remove(struct sample *s, bool (*is_gone)(uint16_t tag, const void *c
 		compact(s);
 }
 
-/* Makes room for one page. */
 static void lower_rate(struct sample *s)
 {
-	while (s->pages >= s->limit) {
-		set_threshold(s, threshold_of(s) - (threshold_of(s) >> LOWER_SHIFT));
-		compact(s);
-	}
+	set_threshold(s, threshold_of(s) - (threshold_of(s) >> LOWER_SHIFT));
+	compact(s);
+}
+
+/* Counts a reference's work, and sees to it that it does not stay too much. */
+static void count_work(struct sample *s)
+{
+	if (++s->work < SAMPLE_EAGER)
+		return;
+	s->work = SAMPLE_EAGER - STEADY_STEP;
+	if (sample_rate(s) > SAMPLE_STEADY && s->pages > SAMPLE_STEADY_PAGES)
+		lower_rate(s);
 }
 
 /* ---- distances ---- */
@@ -184,6 +196,9 @@ void sample_access(struct sample *s, uint64_t hash, uint16_t tag)
 {
 	if (!sample_wants(s, hash))
 		return;
+	count_work(s);
+	if (!sample_wants(s, hash))
+		return;
 	if (s->last == positions(s))
 		compact(s);
 	double weight = 1 / sample_rate(s);
@@ -197,8 +212,9 @@ void sample_access(struct sample *s, uint64_t hash, uint16_t tag)
 		tree_add(s, *slot, UINT16_MAX);
 	} else {
 		s->cold += weight;
-		if (s->pages == s->limit) {
-			lower_rate(s);
+		if (s->pages >= s->room) {
+			while (s->pages >= s->room)
+				lower_rate(s);
 			if (!sample_wants(s, hash))
 				return;
 			slot = find_slot(s, hash);

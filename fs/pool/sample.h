@@ -26,6 +26,11 @@
 /* Of a pool for fewer sampled pages than this, chance makes more than the sample says. */
 #define SAMPLE_CLEAR 16
 
+/* Rates above SAMPLE_STEADY are for the first sampled references, so that short uses are seen whole, and where pages are fewer. */
+#define SAMPLE_EAGER        16384
+#define SAMPLE_STEADY       0.25
+#define SAMPLE_STEADY_PAGES 128
+
 /* Distances to 64 pages have a bucket each, larger ones 32 an octave, up to 2^36 pages. */
 #define SAMPLE_OCTAVE_BUCKETS 32U
 #define SAMPLE_BUCKETS        (64U + 30U * SAMPLE_OCTAVE_BUCKETS)
@@ -33,6 +38,9 @@
 struct sample {
 	_Atomic uint64_t threshold; /* sampled: hash < threshold. Relaxed: it only says whether asking for the lock is worthwhile */
 	uint32_t limit; /* pages at most: a power of two; immutable */
+	uint32_t limit_whole; /* pages at most while all are sampled; immutable */
+	uint32_t room; /* pages at most at the present rate */
+	uint32_t work; /* sampled references since the rate was last thought of */
 	uint32_t pages; /* in the sample now */
 	uint32_t last; /* the latest position in use; positions are 1 .. 2 * limit, in the order of the last references */
 	uint64_t *hash; /* by position: the page, or SAMPLE_HOLE */
@@ -46,8 +54,13 @@ struct sample {
 /* Bytes that a sample of `limit` pages takes beyond the struct. */
 size_t sample_bytes(uint32_t limit, bool has_tags);
 
-/* Makes *s an empty sample; limit: a power of two, 2 .. SAMPLE_LIMIT_MAX. 0 or -ENOMEM. Pair with sample_fini(). */
-int sample_init(struct sample *s, uint32_t limit, bool has_tags) MUST_CHECK;
+/*
+ * Makes *s an empty sample; limit: a power of two, 2 .. SAMPLE_LIMIT_MAX. A sampled reference costs some ten times one that is not.
+ * So at high rates fewer pages have to do: limit_whole (2 .. limit) at rate 1, limit_whole / rate at lower ones, up to the limit;
+ * and after the first SAMPLE_EAGER references the rate goes down to SAMPLE_STEADY, but for the smallest numbers of pages.
+ * 0 or -ENOMEM. Pair with sample_fini().
+ */
+int sample_init(struct sample *s, uint32_t limit, uint32_t limit_whole, bool has_tags) MUST_CHECK;
 void sample_fini(struct sample *s);
 
 /* Empties the sample and starts again at rate 1. */

@@ -4,6 +4,7 @@
  */
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "pool/pool_internal.h"
 
@@ -77,9 +78,11 @@ int table_init(struct pool *p)
 	uint32_t frames = atomic_load_explicit(&p->frames_count, memory_order_relaxed);
 	uint32_t shards = floor_pow2(frames / SHARD_FRAMES_MIN);
 	p->n_shards = shards < POOL_SHARDS_MAX ? shards : POOL_SHARDS_MAX;
-	p->n_buckets = floor_pow2(frames) * 4;
+	p->n_buckets = floor_pow2(frames);
 	p->buckets = malloc(p->n_buckets * sizeof(*p->buckets));
 	p->shards = aligned_alloc(alignof(struct shard), p->n_shards * sizeof(*p->shards));
+	if (p->shards)
+		memset(p->shards, 0, p->n_shards * sizeof(*p->shards));
 	if (!p->buckets || !p->shards)
 		return -ENOMEM;
 	for (uint32_t i = 0; i < p->n_buckets; i++)

@@ -12,7 +12,7 @@
 #include "base/log.h"
 #include "pool/pool_internal.h"
 
-#define CHAIN_MAX 64 /* a chain that changes while it is walked may lead in circles */
+#define CHAIN_MAX 512 /* a chain that changes while it is walked may lead in circles */
 
 struct page_ref page_ref_of(struct pool_file *f, uint64_t page)
 {
@@ -121,6 +121,14 @@ static void page_gone(struct pool_file *f)
 	atomic_fetch_sub_explicit(&f->frames, 1, memory_order_release);
 }
 
+static void count_wasted(struct pool_file *f)
+{
+	struct pool *p = f->pool;
+	file_count(f, CTR_POOL_READAHEAD_WASTED_BYTES, p->config.page_bytes);
+	atomic_fetch_add_explicit(&f->wasted_pages, 1, memory_order_relaxed);
+	atomic_fetch_add_explicit(&p->stat_wasted_bytes, p->config.page_bytes, memory_order_relaxed);
+}
+
 /* What was in a frame that is the caller's now; word: its state when it was evicted. */
 static void evicted(struct pool *p, uint32_t frame, struct pool_file *f, uint32_t word)
 {
@@ -129,12 +137,8 @@ static void evicted(struct pool *p, uint32_t frame, struct pool_file *f, uint32_
 		atomic_fetch_add_explicit(&p->stat_verify_failures, 1, memory_order_relaxed);
 		log_err("a clean page of the buffer pool was changed in memory; it is evicted, and not served");
 	}
-	if (word & FRAME_AHEAD) {
-		file_count(f, CTR_POOL_READAHEAD_WASTED_BYTES, p->config.page_bytes);
-		atomic_fetch_add_explicit(&f->wasted_pages, 1, memory_order_relaxed);
-		atomic_fetch_add_explicit(&p->stat_wasted_bytes, p->config.page_bytes,
-					  memory_order_relaxed);
-	}
+	if (word & FRAME_AHEAD)
+		count_wasted(f);
 	file_count(f, CTR_POOL_EVICTIONS, 1);
 	atomic_fetch_add_explicit(&p->stat_evictions, 1, memory_order_relaxed);
 	page_gone(f);
@@ -205,7 +209,12 @@ void table_move(struct pool *p, uint32_t frame)
 	if (old)
 		evicted(p, to, old, word);
 	memcpy(pool_mem(p, to), pool_mem(p, frame), p->config.page_bytes);
-	sum_keep(p, to);
+	if (p->sums)
+		atomic_store_explicit(&p->sums[to],
+				      atomic_load_explicit(&p->sums[frame], memory_order_relaxed),
+				      memory_order_relaxed);
+	uint32_t ahead = frame_load(fr) & FRAME_AHEAD;
+	atomic_fetch_add_explicit(&p->moves_begun, 1, memory_order_seq_cst);
 	mutex_lock(&sh->mutex);
 	struct evict *e = atomic_load_explicit(&sh->evict, memory_order_relaxed);
 	unlink_locked(p, frame);
@@ -214,7 +223,8 @@ void table_move(struct pool *p, uint32_t frame)
 	link_locked(p, to, &r);
 	e->ops->insert(e, slot_of(p, to), r.hash);
 	mutex_unlock(&sh->mutex);
-	frame_publish(&p->frames[to], 0);
+	frame_publish(&p->frames[to], ahead);
+	atomic_fetch_add_explicit(&p->moves_ended, 1, memory_order_seq_cst);
 }
 
 /* Out of the table; the frame is the caller's, FILLING or EXCL, and free afterwards. */
@@ -222,6 +232,8 @@ static void give_up(struct pool *p, uint32_t frame)
 {
 	struct shard *sh = shard_of_frame(p, frame);
 	struct pool_file *f = atomic_load_explicit(&p->frames[frame].file, memory_order_relaxed);
+	if (frame_load(&p->frames[frame]) & FRAME_AHEAD)
+		count_wasted(f);
 	mutex_lock(&sh->mutex);
 	struct evict *e = atomic_load_explicit(&sh->evict, memory_order_relaxed);
 	unlink_locked(p, frame);

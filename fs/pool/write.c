@@ -98,8 +98,15 @@ static int take_hit(struct taking *t, const struct page_ref *r, size_t lead, siz
 	if (frame == FRAME_NONE)
 		return 0;
 	struct frame *fr = &p->frames[frame];
+	if (n < p->config.page_bytes && !page_is_sound(t->f, frame)) {
+		table_remove(p, frame);
+		return 0;
+	}
 	bool is_dirty = frame_load(fr) & FRAME_DIRTY;
-	if (!is_dirty && t->is_full) {
+	bool is_cut =
+		!t->is_held && (r->page << p->page_shift) + lead + n >
+				       atomic_load_explicit(&t->f->size_bytes, memory_order_acquire);
+	if (is_cut || (!is_dirty && t->is_full)) {
 		frame_unlock(fr, 0);
 		return -EAGAIN;
 	}
@@ -120,7 +127,12 @@ static int take_miss(struct taking *t, const struct page_ref *r, size_t lead, si
 {
 	struct pool *p = t->f->pool;
 	uint64_t start = r->page << p->page_shift;
-	uint64_t known = t->old_size_bytes > start ? t->old_size_bytes - start : 0;
+	/* Under the hold the end stays where it is; where this write makes the file grow there is nothing beyond the old one. */
+	uint64_t size = t->is_held ? t->old_size_bytes
+				   : atomic_load_explicit(&t->f->size_bytes, memory_order_acquire);
+	if (!t->is_held && start + lead + n > size)
+		return -EAGAIN; /* it was cut meanwhile */
+	uint64_t known = size > start ? size - start : 0;
 	bool is_all = (lead == 0 && n >= known) || n == p->config.page_bytes || known == 0;
 	uint32_t frame;
 	if (t->is_full)
@@ -182,7 +194,7 @@ static int take_all(struct taking *t)
 	return rc < 0 ? rc : 0;
 }
 
-/* Not beyond the file's end: only its holes want space. -EAGAIN: the end is nearer than thought. */
+/* Not beyond the file's end: only its holes want space. */
 static int take_inside(struct taking *t)
 {
 	struct pool_file *f = t->f;
@@ -192,9 +204,35 @@ static int take_inside(struct taking *t)
 			return rc == -EOPNOTSUPP ? -EAGAIN : rc;
 		if (rc > 0)
 			atomic_store_explicit(&f->may_be_sparse, false, memory_order_relaxed);
+		else
+			file_own_change(f);
 	}
-	t->old_size_bytes = atomic_load_explicit(&f->size_bytes, memory_order_relaxed);
 	return take_all(t);
+}
+
+/* What is there of the write's first page, before anything grows for it: if that cannot be read nothing has happened. */
+static int read_first_page(struct taking *t)
+{
+	struct pool *p = t->f->pool;
+	uint64_t page = t->off_bytes >> p->page_shift;
+	struct fill fill = {.io = t->io};
+	uint64_t start = page << p->page_shift;
+	bool is_needed = start < t->old_size_bytes && start < t->off_bytes;
+	int err = is_needed ? fill_range(t->f, &fill, page, 1) : 0;
+	return err == 0 && fill.was_full ? -EAGAIN : err;
+}
+
+/* The file's end as it is underneath, where somebody may have moved it; under a hold from `from` on. */
+static int learn_size(struct taking *t, uint64_t from)
+{
+	uint64_t known = atomic_load_explicit(&t->f->size_bytes, memory_order_relaxed), now = known;
+	int err = t->io->ops->size(t->io, &now);
+	if (err == 0 && now < from)
+		return -EAGAIN; /* cut below what is held: rare enough to be written through */
+	if (err == 0 && now != known)
+		file_resized_underneath(t->f, from, now);
+	t->old_size_bytes = now;
+	return err;
 }
 
 /* Past the end: nobody else changes the size meanwhile, and the backing has the new one before the pages. */
@@ -205,21 +243,33 @@ static int take_growing(struct taking *t)
 	uint64_t size = atomic_load_explicit(&f->size_bytes, memory_order_acquire);
 	uint64_t from = (size < t->off_bytes ? size : t->off_bytes) &
 			~(uint64_t)(f->pool->config.page_bytes - 1);
-	uint64_t off = t->off_bytes;
 	range_acquire(&f->ranges, &hold, RANGE_CHANGE, from, POOL_TO_END);
-	t->old_size_bytes = atomic_load_explicit(&f->size_bytes, memory_order_relaxed);
 	t->is_held = true;
-	int rc = is_over_limit(f->pool) ? -EAGAIN : 0;
+	file_look_underneath(f);
+	int rc = learn_size(t, from);
+	if (rc == 0 && is_over_limit(f->pool))
+		rc = -EAGAIN;
 	if (rc == 0)
-		rc = t->io->ops->reserve(t->io, off, t->end_bytes - off, false);
-	if (rc >= 0) {
-		/* the backing is that long now, whatever follows */
-		file_size_raise(f, t->end_bytes);
+		rc = read_first_page(t);
+	if (rc == 0)
+		rc = t->io->ops->reserve(t->io, t->off_bytes, t->end_bytes - t->off_bytes, false);
+	if (rc == 0) {
 		file_own_change(f);
 		rc = take_all(t);
+		/* The backing is that long now, whatever came of it; and who reads to the new end finds what was written. */
+		file_size_raise(f, t->end_bytes);
 	}
 	range_release(&f->ranges, &hold);
 	return rc == -EOPNOTSUPP ? -EAGAIN : rc;
+}
+
+/* Before a page is dirty, so that no flush leaves an older time. */
+static void note_time(struct pool_file *f)
+{
+	mutex_lock(&f->mutex);
+	f->mtime_ns = pool_realtime_ns();
+	f->is_mtime_told = false;
+	mutex_unlock(&f->mutex);
 }
 
 ssize_t pool_write(struct pool_file *f, const unsigned char *mem, size_t len_bytes,
@@ -237,18 +287,14 @@ ssize_t pool_write(struct pool_file *f, const unsigned char *mem, size_t len_byt
 		io_put(t.io);
 		return 0;
 	}
+	note_time(f);
 	bool is_growing = t.end_bytes > atomic_load_explicit(&f->size_bytes, memory_order_acquire);
 	int rc = is_growing ? take_growing(&t) : take_inside(&t);
 	io_put(t.io);
 	*hit_bytes = t.hit_bytes;
 	*miss_bytes = t.miss_bytes;
-	if (t.off_bytes > off_bytes) {
-		mutex_lock(&f->mutex);
-		f->mtime_ns = pool_realtime_ns();
-		f->is_mtime_told = false;
-		mutex_unlock(&f->mutex);
+	if (t.off_bytes > off_bytes)
 		return (ssize_t)(t.off_bytes - off_bytes);
-	}
 	if (rc != -EAGAIN)
 		return rc;
 	atomic_fetch_add_explicit(&f->pool->stat_throttled, 1, memory_order_relaxed);

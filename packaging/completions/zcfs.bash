@@ -23,7 +23,7 @@ _zcfs_reply() {
 _zcfs_options() {
 	local typed=$1 kept=''
 	local names='path= rule= cache= max_io= threads= attr_timeout= entry_timeout= readahead=
-		list_stats ledger_files= pool_size= pool_page= pool_policy= pool_write= pool_dirty_max=
+		list_stats ledger_files= pool_size= pool_page= pool_policy= pool_ghosts= pool_write= pool_dirty_max=
 		pool_flush_interval= pool_readahead= pool_verify= xdev nfs_export ro allow_other dev nodev suid nosuid exec noexec sync
 		async dirsync noatime nodiratime symfollow nosymfollow allow_root auto_unmount debug fsname= subtype=
 		context= fscontext= defcontext= rootcontext='
@@ -32,6 +32,7 @@ _zcfs_options() {
 	path=*) _zcfs_reply "${kept}path=" "${typed#path=}" auto splice copy direct pool ;;
 	cache=*) _zcfs_reply "${kept}cache=" "${typed#cache=}" kernel none ;;
 	pool_policy=*) _zcfs_reply "${kept}pool_policy=" "${typed#*=}" clock lru innodb pg sieve s3fifo arc ;;
+	pool_ghosts=*) _zcfs_reply "${kept}pool_ghosts=" "${typed#*=}" clock lru innodb pg sieve s3fifo arc ;;
 	pool_write=*) _zcfs_reply "${kept}pool_write=" "${typed#*=}" through back ;;
 	pool_verify=*) _zcfs_reply "${kept}pool_verify=" "${typed#*=}" off evict always ;;
 	rule=*:*) _zcfs_reply "$kept${typed%:*}:" "${typed##*:}" auto splice copy direct pool ;;

@@ -74,6 +74,13 @@ hits() { zcfs mrc --json "$1" | jq -r --argjson bytes "$2" '.mrc.points[] | sele
 	fails_with 1 'zcfs mrc: *nothing has been read or written*' zcfs mrc "$MNT"
 }
 
+@test "a deleted file's pages leave" {
+	mount_with_loop attr_timeout=0,entry_timeout=0
+	rm "$MNT/large"
+	left() { zcfs mrc --json "$MNT" | jq -e '.mrc | .references == 216 and .distinct_bytes == 8 * 16384'; }
+	wait_until left
+}
+
 @test "the table has a line for each doubling and says where it ends" {
 	mount_with_loop
 	run zcfs mrc "$MNT/large"

@@ -259,7 +259,8 @@ void daemon_begin(struct daemon *d, const struct daemon_setup *setup)
 	fs->has_direct_mmap = setup->has_direct_mmap;
 	opens_init(&fs->opens);
 	fs->ledgers = ledger_table_new(fs->opt.ledger_files);
-	REQUIRE(fs->ledgers, "no memory");
+	fs->mrc = mrc_new(MRC_BYTES, (uint32_t)fs->opt.pool_page_bytes);
+	REQUIRE(fs->ledgers && fs->mrc, "no memory");
 	const struct node_limits limits = {.fd_budget = setup->fd_budget,
 					   .is_one_mount = fs->opt.xdev,
 					   .is_export_any = fs->opt.nfs_export};
@@ -291,6 +292,7 @@ void daemon_end(struct daemon *d)
 	opens_fini(&fs->opens);
 	node_table_free(fs->nodes);
 	ledger_table_free(fs->ledgers);
+	mrc_free(fs->mrc);
 	options_free(&fs->opt);
 	close(fs->root_fd);
 	fs->root_fd = -1;

@@ -53,22 +53,22 @@ kills_pool() {
 
 # A few frames, so that files larger than the pool move through it; and room for all.
 @test "pool, write-through: what was written is there" {
-	kills_pool 5 pool_write=through,pool_page=4K,pool_size=64K
-	kills_pool 5 pool_write=through,pool_page=16K,pool_size=4M
-	kills_pool 5 pool_write=through,pool_page=64K,pool_size=1M
+	kills_pool 3 pool_write=through,pool_page=4K,pool_size=64K
+	kills_pool 3 pool_write=through,pool_page=16K,pool_size=4M
+	kills_pool 3 pool_write=through,pool_page=64K,pool_size=1M
 }
 
 @test "pool, write-back that is always at work: what was synced is there" {
-	kills_pool 10 pool_write=back,pool_page=4K,pool_size=256K,pool_flush_interval=0.01,pool_dirty_max=20 --back
-	kills_pool 10 pool_write=back,pool_page=16K,pool_size=4M,pool_flush_interval=0.01 --back
+	kills_pool 8 pool_write=back,pool_page=4K,pool_size=256K,pool_flush_interval=0.01,pool_dirty_max=20 --back
+	kills_pool 5 pool_write=back,pool_page=16K,pool_size=4M,pool_flush_interval=0.01 --back
 }
 
 @test "pool, write-back that waits for syncs: what was synced is there" {
-	kills_pool 10 pool_write=back,pool_page=16K,pool_size=4M,pool_flush_interval=3600,pool_dirty_max=90 --back
-	kills_pool 5 pool_write=back,pool_page=64K,pool_size=4M,pool_flush_interval=3600,pool_dirty_max=90 --back
+	kills_pool 8 pool_write=back,pool_page=16K,pool_size=4M,pool_flush_interval=3600,pool_dirty_max=90 --back
+	kills_pool 4 pool_write=back,pool_page=64K,pool_size=4M,pool_flush_interval=3600,pool_dirty_max=90 --back
 }
 
 @test "pool, write-back into a few frames: what was synced is there" {
 	kills_pool 5 pool_write=back,pool_page=16K,pool_size=64K,pool_flush_interval=0.5 --back --threads 8
-	kills_pool 5 pool_write=back,pool_page=4K,pool_size=64K --back
+	kills_pool 4 pool_write=back,pool_page=4K,pool_size=64K --back
 }

@@ -26,6 +26,16 @@ each_pool() {
 	done
 }
 
+# each_page COMMAND...: on a mount and a backing directory of its own with every page size.
+each_page() {
+	for page in 4096 16384 65536; do
+		BACKING=$BATS_TEST_TMPDIR/backing-$page
+		mount_pool "pool_page=$((page / 1024))K"
+		"$@"
+		umount_zcfs
+	done
+}
+
 # Bytes of the backing file, by any call that reads, writes or splices it; and how many such calls.
 bytes_read() { moved 'read|pread64|readv|preadv|preadv2|splice|sendfile' "<$BACKING/$1[^>]*>"; }
 bytes_written() { moved 'write|pwrite64|writev|pwritev|pwritev2|splice' "<$BACKING/$1[^>]*>"; }

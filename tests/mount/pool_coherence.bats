@@ -127,6 +127,7 @@ carry_out() {
 # changed STEP...: the file is clean, and not fresh, before W changes it underneath: what is done to it within a few ticks of a
 # clock from one's own last change cannot be told from that.
 changed() {
+	# shellcheck disable=SC2016 # expanded by the step's shell
 	local age='$(($(date +%s%N) - $(date -r @b/f +%s%N)))'
 	steps 'fsync A' 'close A' 'close B' 'close D' 'open W @b/f rdwr' "sh until [ $age -gt 60000000 ]; do :; done" "$@"
 }

@@ -154,8 +154,8 @@ is_below_share() { (($(pool_counter dirty_bytes) <= 4194304 / 4)); }
 	exec 8<&-
 	wait_until nothing_dirty
 	zcfs pool flush "$MNT"
-	umount_zcfs
 	end_trace
+	umount_zcfs
 	expect_that "$(bytes_written '[fg]')" == 0
 }
 
@@ -197,7 +197,8 @@ fills() {
 	cmp -n 1048576 "$COPY" "$BACKING/sparse"
 }
 
-# The backing refuses writes: F is synced while it does, twice; G knows of it though it came after; H only closes.
+# The backing refuses writes: F is synced while it does, twice; G only when it does not any more; H only closes. The shell commands
+# in between inherit all of them, and their exits, which close them, take no error away.
 @test "write-back errors: each handle's next fsync tells it, close does, the pages stay and reach the device later" {
 	with_shim mount_pool "$LAZY"
 	tool fileio "open F $MNT/f rdwr,creat" "open G $MNT/f rdwr" "open H $MNT/f rdwr" "open B $BACKING/f rdonly" \

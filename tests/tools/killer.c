@@ -28,7 +28,7 @@ static struct {
 	unsigned threads;
 	long end_ms;
 	bool is_back, is_cached;
-} asked = {.threads = 4};
+} asked = {.zcfs = "", .backing = "", .mnt = "", .mount_options = "", .threads = 4};
 
 #define STUCK_US 500000
 
@@ -50,16 +50,16 @@ static void nap_us(long us)
 	nanosleep(&pause, NULL);
 }
 
-static bool run(const char *const argv[])
+static bool unmount_lazily(void)
 {
 	int status = 0;
 	pid_t pid = fork();
 	if (pid == 0) {
-		execvp(argv[0], (char *const *)argv);
+		execlp("fusermount3", "fusermount3", "-uz", asked.mnt, NULL);
 		_exit(127);
 	}
 	if (pid < 0 || waitpid(pid, &status, 0) < 0)
-		die(argv[0]);
+		die("fusermount3");
 	return status == 0;
 }
 
@@ -72,7 +72,7 @@ static pid_t start_daemon(void)
 		die(asked.mnt);
 	pid_t pid = fork();
 	if (pid == 0) {
-		int log = open(asked.log, O_WRONLY | O_CREAT | O_TRUNC, 0644);
+		int log = asked.log ? open(asked.log, O_WRONLY | O_CREAT | O_TRUNC, 0644) : -1;
 		if (dup2(log, STDERR_FILENO) < 0)
 			_exit(127);
 		execl(asked.zcfs, asked.zcfs, "mount", "-f", "-o", asked.mount_options,
@@ -97,8 +97,7 @@ static pid_t start_daemon(void)
 static void clear_mount(void)
 {
 	struct stat here;
-	const char *const argv[] = {"fusermount3", "-uz", asked.mnt, NULL};
-	if ((stat(asked.mnt, &here) < 0 || here.st_dev != unmounted.st_dev) && !run(argv))
+	if ((stat(asked.mnt, &here) < 0 || here.st_dev != unmounted.st_dev) && !unmount_lazily())
 		die("fusermount3");
 }
 
@@ -166,7 +165,7 @@ static void spoil(unsigned char *content, ssize_t *size)
 static void verify(struct file *f, enum lasting lasting)
 {
 	static unsigned char content[FILE_MOST + 4096];
-	struct finding why;
+	struct finding why = {{0}};
 	int fd = open(f->backing, O_RDONLY);
 	ssize_t size = fd < 0 ? -1 : pread(fd, content, sizeof(content), 0);
 	if (size < 0)

@@ -278,8 +278,8 @@ static inline void store(struct worker *w, unsigned i)
 /* Beside writers, so that it may see anything. */
 static inline void read_some(struct worker *w, unsigned i)
 {
-	if (pread(w->fd[i][choose(w, 2) ? PLAIN : DIRECTLY], w->mem, BLOCK * (1 + choose(w, 10)),
-		  (off_t)(choose(w, FILE_MOST) / BLOCK * BLOCK)) < 0)
+	if (pread(w->fd[i][choose(w, 2) ? PLAIN : DIRECTLY], w->mem,
+		  (size_t)BLOCK * (1 + choose(w, 10)), (off_t)choose(w, FILE_MOST / BLOCK) * BLOCK) < 0)
 		failed(&w->files[i], "read");
 }
 
@@ -288,7 +288,7 @@ static inline void check(struct worker *w, unsigned i)
 {
 	struct file *f = &w->files[i];
 	struct stat below_st, st;
-	struct finding why;
+	struct finding why = {{0}};
 	unsigned off, len;
 	enum how how = choose(w, 3) ? PLAIN : DIRECTLY;
 	pthread_rwlock_wrlock(&f->lock);

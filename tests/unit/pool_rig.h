@@ -15,57 +15,10 @@
 
 #include "base/lock.h"
 #include "check.h"
+#include "gate.h"
 #include "pool/pool.h"
 
 #define DISK_CAP (1UL << 20)
-
-/* Where threads are held until a test lets them on. Open at first; to be made by gate_init(). */
-struct gate {
-	struct mutex mutex;
-	pthread_cond_t changed;
-	bool is_shut;
-	unsigned waiting;
-};
-
-static inline void gate_init(struct gate *g)
-{
-	mutex_init(&g->mutex);
-	pthread_cond_init(&g->changed, NULL);
-}
-
-static inline void gate_fini(struct gate *g)
-{
-	pthread_cond_destroy(&g->changed);
-	mutex_fini(&g->mutex);
-}
-
-static inline void gate_set(struct gate *g, bool is_shut)
-{
-	mutex_lock(&g->mutex);
-	g->is_shut = is_shut;
-	pthread_cond_broadcast(&g->changed);
-	mutex_unlock(&g->mutex);
-}
-
-static inline void gate_pass(struct gate *g)
-{
-	mutex_lock(&g->mutex);
-	g->waiting++;
-	pthread_cond_broadcast(&g->changed);
-	while (g->is_shut)
-		pthread_cond_wait(&g->changed, &g->mutex.m);
-	g->waiting--;
-	mutex_unlock(&g->mutex);
-}
-
-/* Until so many threads stand before it. */
-static inline void gate_await(struct gate *g, unsigned waiting)
-{
-	mutex_lock(&g->mutex);
-	while (g->waiting < waiting)
-		pthread_cond_wait(&g->changed, &g->mutex.m);
-	mutex_unlock(&g->mutex);
-}
 
 /* A file's bytes underneath. */
 struct disk {
@@ -197,7 +150,7 @@ static inline void disk_free(struct pool_io *io)
 }
 
 static const struct pool_io_ops disk_ops = {
-	disk_read, disk_write, disk_reserve, disk_size, disk_set_mtime, disk_free,
+	disk_read, disk_write, disk_reserve, disk_size, disk_set_mtime, disk_free, NULL,
 };
 
 /* A byte that depends on its place and on a seed. */

@@ -276,7 +276,7 @@ TEST(references_outside_the_sample_are_cheap)
 {
 	struct mrc *m = make_mrc();
 
-	double sampled = ns_per_access(m, 900);
+	double sampled = ns_per_access(m, SAMPLE_STEADY_PAGES);
 	(void)ns_per_access(m, UINT64_C(1) << 40); /* the rate falls */
 	double unsampled = ns_per_access(m, UINT64_C(1) << 40);
 	printf("# %.1f ns a reference that is not sampled, %.1f ns one that is, by mount and file\n",

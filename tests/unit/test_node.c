@@ -357,3 +357,37 @@ TEST(threads_share_the_table)
 	CHECK_EQ(total.sum[CTR_READ_OPS], THREADS * ROUNDS);
 	CHECK_EQ(nodes_n_ledgers(&f), FILES); /* the deleted ones' are retired */
 }
+
+static struct {
+	int n_ended, n_deleted;
+	struct pool_file *last;
+} ends;
+
+static void end_pool_file(struct pool_file *file, bool is_deleted)
+{
+	ends.n_ended++;
+	ends.n_deleted += is_deleted;
+	ends.last = file;
+}
+
+TEST(a_pool_file_ends_with_its_node_or_before)
+{
+	struct nodes NODES f;
+	static char a, b; /* nobody looks into it */
+
+	REQUIRE(nodes_init(&f, 8));
+	node_table_on_pool_file(f.t, end_pool_file);
+	struct node *kept = nodes_make(&f, "kept", ""), *gone = nodes_make(&f, "gone", "");
+	REQUIRE(kept && gone);
+	CHECK(node_adopt_pool_file(kept, (struct pool_file *)(void *)&a));
+	CHECK(!node_adopt_pool_file(kept, (struct pool_file *)(void *)&b));
+	CHECK(node_pool_file(kept) == (struct pool_file *)(void *)&a);
+	CHECK(node_adopt_pool_file(gone, (struct pool_file *)(void *)&b));
+	CHECK_EQ(node_mark_unlinked(f.t, gone), 0);
+	CHECK_EQ(unlinkat(f.b.fd, "gone", 0), 0);
+	node_forget(f.t, gone, 1);
+	CHECK(ends.n_ended == 1 && ends.n_deleted == 1 && ends.last == (struct pool_file *)(void *)&b);
+	node_table_end_pool_files(f.t);
+	CHECK(ends.n_ended == 2 && ends.n_deleted == 1 && ends.last == (struct pool_file *)(void *)&a);
+	CHECK(!node_pool_file(kept));
+}

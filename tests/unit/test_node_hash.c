@@ -168,3 +168,24 @@ TEST(threads_grow_it_and_lose_nothing)
 	}
 	CHECK_EQ(drain_and_free(&h), NODES);
 }
+
+static void count_numbers(void *ctx, struct node *n)
+{
+	*(uint64_t *)ctx += n->ino;
+}
+
+TEST(each_is_visited_once_stale_ones_too)
+{
+	struct node_hash h;
+	uint64_t sum = 0;
+
+	REQUIRE(node_hash_init(&h) == 0);
+	node_hash_each(&h, count_numbers, &sum);
+	CHECK_EQ(sum, 0);
+	for (uint64_t i = 1; i <= 100; i++)
+		node_hash_insert(&h, node_make(i, 5, S_IFREG));
+	node_hash_insert(&h, node_make(1, 6, S_IFREG)); /* another file of that number */
+	node_hash_each(&h, count_numbers, &sum);
+	CHECK_EQ(sum, 5050 + 1);
+	CHECK_EQ(drain_and_free(&h), 101);
+}

@@ -126,6 +126,28 @@ TEST(a_pool_is_named_by_path_and_rules)
 	}
 }
 
+TEST(ghosts_are_a_list)
+{
+	struct options o;
+
+	REQUIRE(parse(&o, "ro"));
+	CHECK_EQ(o.pool_ghosts_count, 0);
+	options_free(&o);
+	REQUIRE(parse(&o, "path=pool,pool_ghosts=lru,innodb,pg,s3fifo,lru,ro"));
+	REQUIRE(o.pool_ghosts_count == 4);
+	CHECK(o.pool_ghosts[0] == evict_find("lru") && o.pool_ghosts[1] == evict_find("innodb"));
+	CHECK(o.pool_ghosts[2] == evict_find("pg") && o.pool_ghosts[3] == evict_find("s3fifo"));
+	CHECK(o.is_read_only);
+	options_free(&o);
+	REQUIRE(parse(&o, "pool_ghosts=lru\\,pg,arc"));
+	CHECK_EQ(o.pool_ghosts_count, 3);
+	options_free(&o);
+	REQUIRE(parse(&o, "pool_ghosts=lru,pg,pool_ghosts=arc"));
+	REQUIRE(o.pool_ghosts_count == 1);
+	CHECK(o.pool_ghosts[0] == evict_find("arc"));
+	options_free(&o);
+}
+
 TEST(rules_first_match_wins)
 {
 	struct options o;
@@ -195,6 +217,14 @@ TEST(near_misses_are_offered)
 	check_refused("=", "unknown mount option '='");
 	check_refused("a\nb\x1b", "unknown mount option 'a?b?'");
 	check_refused("context=\"a,b", "a closing quote is missing");
+	check_refused("pool_ghosts=lru,inodb", "unknown mount option 'inodb': did you mean 'innodb'?");
+	check_refused("pool_ghosts=lru,ro,pg", "unknown mount option 'pg'");
+	check_refused("lru", "unknown mount option 'lru'");
+	check_refused("pool_ghosts=lur",
+		      "pool_ghosts takes policies, such as lru,s3fifo, out of clock, lru, ");
+	check_refused("pool_ghosts=lru\\,", "pool_ghosts takes policies");
+	check_refused("pool_ghosts=", "pool_ghosts takes policies");
+	check_refused("pool_ghosts", "pool_ghosts takes policies");
 }
 
 TEST(errors_fit_their_buffer)
@@ -232,9 +262,26 @@ TEST(help_lists_the_paths)
 
 TEST(random_text_stays_in_bounds)
 {
-	static const char *const pieces[] = {
-		"rule=", "path=",    "*", "[",  "]", ":copy",   ",",    "\\",      "\"",
-		"ro",    "context=", "/", "**", "a", "fsname=", "auto", "max_io=", "4K"};
+	static const char *const pieces[] = {"rule=",
+					     "path=",
+					     "*",
+					     "[",
+					     "]",
+					     ":copy",
+					     ",",
+					     "\\",
+					     "\"",
+					     "ro",
+					     "context=",
+					     "/",
+					     "**",
+					     "a",
+					     "fsname=",
+					     "auto",
+					     "max_io=",
+					     "4K",
+					     "pool_ghosts=lru",
+					     "pg"};
 	unsigned seed = 1, n_ok = 0;
 
 	for (int round = 0; round < 100000; round++) {

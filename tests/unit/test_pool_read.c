@@ -67,7 +67,7 @@ TEST(page_that_many_miss_is_read_once)
 		CHECK_EQ(job_join(&j[i]), 3 * PAGE);
 		CHECK_EQ(j[i].buf[5], disk_byte(2 * PAGE + 5, 1));
 	}
-	CHECK_EQ(g.disk->reads, 1);
+	CHECK_EQ(g.disk->read_bytes, 3 * PAGE); /* perhaps in parts, where several claimed pages at once */
 	check_at_rest(&g);
 }
 
@@ -262,6 +262,8 @@ TEST(pool_hits_what_the_policy_would)
 			if (random_step(&r) % 2)
 				page = random_step(&r) % (random_step(&r) % (DISK_CAP / PAGE) + 1);
 			(void)cachesim_access(sim, page_ref_of(g.file, page).hash);
+			/* another open each time: reading on in a page is no use of it */
+			memset(&g.stream, 0, sizeof(g.stream));
 			CHECK_EQ(pool_rig_read_view(&g, page * PAGE, 1, out, &v), 1);
 			hits += v.hit_pages;
 		}

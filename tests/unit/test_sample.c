@@ -27,13 +27,13 @@ static double mean_error(const struct sample *s, const struct trace *t, const st
 TEST(a_sample_of_everything_is_exact)
 {
 	struct sample s;
-	struct trace t = trace_loop_and_scan(20000, 40, 50, 7);
+	struct trace t = trace_loop_and_scan(SAMPLE_EAGER - 1, 40, 50, 7);
 	struct exact e = exact_lru(&t);
 	const uint64_t sizes[] = {0, 1, 2, 3, 10, 40, 49, 60, 63, 64};
 	double ratio[10];
 
-	/* Those that never come again are 2000, and there is room for all. */
-	REQUIRE(sample_init(&s, 4096, false) == 0);
+	/* Those that never come again are 1600, and there is room for all. */
+	REQUIRE(sample_init(&s, 4096, 4096, false) == 0);
 	feed(&s, &t, 1);
 	CHECK(sample_rate(&s) == 1);
 	CHECK_EQ(s.pages, e.distinct);
@@ -51,11 +51,11 @@ TEST(a_sample_of_everything_is_exact)
 TEST(sizes_within_a_bucket_are_interpolated)
 {
 	struct sample s;
-	struct trace t = trace_zipf(60000, 2000, 2);
+	struct trace t = trace_zipf(SAMPLE_EAGER - 1, 2000, 2);
 	struct exact e = exact_lru(&t);
 	double worst = 0;
 
-	REQUIRE(sample_init(&s, 4096, false) == 0);
+	REQUIRE(sample_init(&s, 4096, 4096, false) == 0);
 	feed(&s, &t, 1);
 	for (uint64_t size = 1000; size < 1024; size++) { /* 16 a bucket */
 		double ratio;
@@ -76,7 +76,7 @@ TEST(one_page_again_and_again_hits_in_one_page)
 	uint64_t size[64];
 	double ratio[64];
 
-	REQUIRE(sample_init(&s, 2, false) == 0);
+	REQUIRE(sample_init(&s, 2, 2, false) == 0);
 	for (int i = 0; i < 100; i++)
 		sample_access(&s, 12345, 0);
 	CHECK_EQ(sample_sizes(&s, size, 64), 1);
@@ -92,7 +92,7 @@ TEST(a_loop_hits_nothing_until_it_fits)
 	const uint64_t sizes[] = {1, 30, 49, 50, 51, 1000};
 	double ratio[6];
 
-	REQUIRE(sample_init(&s, 64, false) == 0);
+	REQUIRE(sample_init(&s, 64, 64, false) == 0);
 	for (uint64_t i = 0; i < 5000; i++)
 		sample_access(&s, hash_pair(3, i % 50), 0);
 	sample_hits(&s, 5000, sizes, 6, ratio);
@@ -107,7 +107,7 @@ TEST(no_reference_is_no_hit)
 	uint64_t size[64];
 	double ratio[64];
 
-	REQUIRE(sample_init(&s, 64, false) == 0);
+	REQUIRE(sample_init(&s, 64, 64, false) == 0);
 	size_t count = sample_sizes(&s, size, 64);
 	sample_hits(&s, 0, size, count, ratio);
 	for (size_t i = 0; i < count; i++)
@@ -122,7 +122,7 @@ TEST(the_sample_stays_within_its_limit)
 	struct exact e = exact_lru(&t);
 	uint32_t most = 0;
 
-	REQUIRE(sample_init(&s, 1024, false) == 0);
+	REQUIRE(sample_init(&s, 1024, 1024, false) == 0);
 	for (size_t i = 0; i < t.count; i++) {
 		sample_access(&s, hash_pair(1, t.page[i]), 0);
 		most = s.pages > most ? s.pages : most;
@@ -145,7 +145,7 @@ TEST(a_sample_is_near_the_truth)
 
 	for (uint64_t seed = 1; seed <= 8; seed++) {
 		struct sample s;
-		if (sample_init(&s, 4096, false))
+		if (sample_init(&s, 4096, 4096, false))
 			abort();
 		feed(&s, &t, seed);
 		sum += mean_error(&s, &t, &e);
@@ -154,6 +154,41 @@ TEST(a_sample_is_near_the_truth)
 	CHECK(sum / 8 < 0.012);
 	exact_free(&e);
 	trace_free(&t);
+}
+
+TEST(at_high_rates_fewer_pages_have_to_do)
+{
+	struct sample s;
+
+	REQUIRE(sample_init(&s, 1024, 128, false) == 0);
+	for (uint64_t i = 0; i < 127; i++)
+		sample_access(&s, hash_pair(1, i), 0);
+	CHECK(sample_rate(&s) == 1);
+	for (uint64_t i = 0; i < 100000; i++) {
+		sample_access(&s, hash_pair(1, i), 0);
+		CHECK(s.pages <= 1024 && s.pages * sample_rate(&s) <= 128);
+		if (i == 500) /* about the square root of 128 / 500 */
+			CHECK(sample_rate(&s) > 0.35 && sample_rate(&s) < 0.6);
+	}
+	CHECK(s.pages > 700);
+	sample_fini(&s);
+}
+
+TEST(the_rate_goes_down_in_the_long_run_unless_pages_are_few)
+{
+	struct sample s;
+
+	REQUIRE(sample_init(&s, 4096, 4096, false) == 0);
+	for (uint64_t i = 0; i < 200000; i++)
+		sample_access(&s, hash_pair(1, i % 2000), 0);
+	CHECK(sample_rate(&s) <= SAMPLE_STEADY && sample_rate(&s) > SAMPLE_STEADY / 2);
+	CHECK(fabs(sample_references(&s) / 200000 - 1) < 0.15);
+	CHECK(fabs(sample_distinct(&s) / 2000 - 1) < 0.15);
+	sample_reset(&s);
+	for (uint64_t i = 0; i < 200000; i++)
+		sample_access(&s, hash_pair(1, i % SAMPLE_STEADY_PAGES), 0);
+	CHECK(sample_rate(&s) == 1);
+	sample_fini(&s);
 }
 
 static bool is_odd(uint16_t tag, const void *ctx)
@@ -168,7 +203,7 @@ TEST(pages_of_a_file_can_be_taken_out)
 	const uint64_t sizes[] = {50, 51};
 	double ratio[2];
 
-	REQUIRE(sample_init(&s, 128, true) == 0);
+	REQUIRE(sample_init(&s, 128, 128, true) == 0);
 	for (uint64_t i = 0; i < 100; i++)
 		sample_access(&s, hash_pair(1, i), (uint16_t)(i % 2));
 	CHECK_EQ(s.pages, 100);
@@ -191,7 +226,7 @@ TEST(reset_starts_at_rate_1)
 {
 	struct sample s;
 
-	REQUIRE(sample_init(&s, 64, false) == 0);
+	REQUIRE(sample_init(&s, 64, 64, false) == 0);
 	for (uint64_t i = 0; i < 10000; i++)
 		sample_access(&s, hash_pair(1, i), 0);
 	CHECK(sample_rate(&s) < 0.1);
@@ -210,7 +245,7 @@ TEST(tiny_rates_do_not_overflow)
 	struct sample s;
 	uint64_t size[64];
 
-	REQUIRE(sample_init(&s, 16, false) == 0);
+	REQUIRE(sample_init(&s, 16, 16, false) == 0);
 	random_state = 1;
 	for (int i = 0; i < 3000000; i++)
 		sample_access(&s, next_random(), 0);
