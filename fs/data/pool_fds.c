@@ -46,7 +46,7 @@ static ssize_t fill_once(int fd, const struct filling *f, uint64_t off_bytes)
 	if (f->into_bytes > 0)
 		return pread(fd, (char *)f->iov->iov_base + f->into_bytes,
 			     f->iov->iov_len - f->into_bytes, (off_t)off_bytes);
-	return preadv(fd, f->iov, f->count < IOV_MAX ? f->count : IOV_MAX, (off_t)off_bytes);
+	return preadv2(fd, f->iov, f->count < IOV_MAX ? f->count : IOV_MAX, (off_t)off_bytes, 0);
 }
 
 /* Bytes, or -errno. */
@@ -115,24 +115,33 @@ static bool has_no_hole(int fd)
 	return fstat(fd, &st) == 0 && lseek(fd, 0, SEEK_HOLE) >= st.st_size;
 }
 
+static int allocate(int fd, uint64_t off_bytes, uint64_t len_bytes)
+{
+	int rc;
+	do
+		rc = fallocate(fd, FALLOC_FL_KEEP_SIZE, (off_t)off_bytes, (off_t)len_bytes);
+	while (rc < 0 && errno == EINTR);
+	return rc < 0 ? -errno : 0;
+}
+
+/* Space first, then the size: ext4 would make the file longer by as much as it found space for, if only for a moment. */
 static int fds_reserve(struct pool_io *io, uint64_t off_bytes, uint64_t len_bytes, bool keep_size)
 {
 	int fd = fds_of(io)->fd_direct;
-	struct stat before;
-	int rc;
+	struct stat st;
 	if (keep_size && has_no_hole(fd))
 		return 1;
-	if (!keep_size && fstat(fd, &before) < 0)
-		return -errno;
-	do
-		rc = fallocate(fd, keep_size ? FALLOC_FL_KEEP_SIZE : 0, (off_t)off_bytes,
-			       (off_t)len_bytes);
-	while (rc < 0 && errno == EINTR);
-	int err = rc < 0 ? -errno : 0;
-	/* ext4 has made the file longer by as much as it found space for. */
-	if (err < 0 && !keep_size && ftruncate(fd, before.st_size) < 0)
-		log_err("a file cannot be cut to its size again after space ran out: %s",
-			strerror(errno));
+	int err = allocate(fd, off_bytes, len_bytes);
+	if (keep_size)
+		return err;
+	if (fstat(fd, &st) < 0)
+		return err < 0 ? err : -errno;
+	uint64_t end = off_bytes + len_bytes;
+	if (err == 0 && (uint64_t)st.st_size < end)
+		err = ftruncate(fd, (off_t)end) < 0 ? -errno : 0;
+	/* What was allocated beyond the end in vain goes. */
+	if (err < 0 && err != -EOPNOTSUPP)
+		(void)!ftruncate(fd, st.st_size);
 	return err;
 }
 

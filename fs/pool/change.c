@@ -110,6 +110,10 @@ int pool_change_begin(struct pool_file *f, struct pool_change *c, uint64_t off_b
 			       ? UINT64_MAX
 			       : (off_bytes + len_bytes + mask) & ~mask;
 	uint64_t start = off_bytes & ~mask;
+	/* Beyond the end that we know of there may be more by now, of which the last page's frame has zeros. */
+	bool has_frames = atomic_load_explicit(&f->frames, memory_order_acquire) > 0;
+	if (!is_truncate && has_frames && end > pool_file_size(f))
+		(void)file_size_now(f);
 	*c = (struct pool_change){.off_bytes = start,
 				  .len_bytes = end == UINT64_MAX ? POOL_TO_END : end - start,
 				  .is_truncate = is_truncate};

@@ -202,6 +202,11 @@ void file_look_underneath(struct pool_file *f);
 void file_own_change(struct pool_file *f);
 void file_size_raise(struct pool_file *f, uint64_t size_bytes);
 
+/* ---- read.c ---- */
+
+/* The size, learned anew from the backing, where somebody may have changed it. Under no hold. Blocks. */
+uint64_t file_size_now(struct pool_file *f);
+
 /* ---- fill.c ---- */
 
 /* Brings [page, page + count) in, as far as frames are to be had; under a FILL or CHANGE hold. 0 or -errno. */

@@ -210,7 +210,7 @@ static int read_missing(struct pool_file *f, const struct pages *pg, size_t len_
 }
 
 /* The file's size where a request passes the one known: it may have grown underneath, and sizes are cheap to ask for. */
-static uint64_t size_now(struct pool_file *f)
+uint64_t file_size_now(struct pool_file *f)
 {
 	uint64_t known = atomic_load_explicit(&f->size_bytes, memory_order_acquire);
 	struct pool_io *io = file_io_get(f);
@@ -240,7 +240,7 @@ ssize_t pool_read(struct pool_file *f, uint64_t off_bytes, size_t len_bytes,
 	view->hit_bytes = view->miss_bytes = view->hit_pages = view->miss_pages = view->dma_bytes = 0;
 	view->syscalls = 0;
 	if (off_bytes + len_bytes > size) {
-		size = size_now(f);
+		size = file_size_now(f);
 		view->syscalls = 1;
 	}
 	if (off_bytes >= size || len_bytes == 0)

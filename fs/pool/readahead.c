@@ -163,9 +163,10 @@ int readahead_start(struct pool *p)
 		err = -pthread_create(&ra->thread[ra->started], NULL, run, ra);
 		ra->started += err == 0;
 	}
-	if (ra->started > 0)
-		return 0;
-	readahead_stop(p);
+	if (ra->started > 0) /* fewer will do */
+		err = 0;
+	else
+		readahead_stop(p);
 	return err;
 }
 

@@ -3,6 +3,7 @@
  * pages going where there are not enough. Each shard gets a new policy of the new capacity, told of the pages from the coldest to
  * the hottest, as the old one would have evicted them. Owns the policies of before, which a lock-free hit() may still look at.
  */
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -74,13 +75,13 @@ static int make_policies(struct pool *p, uint32_t frames, struct retired **made)
 	return 0;
 }
 
-static void free_policies(struct pool *p, struct retired **made)
+static void free_policies(struct retired **made)
 {
-	for (uint32_t i = 0; i < p->n_shards; i++) {
-		if (made[i]) {
-			evict_fini(made[i]->evict);
-			free(made[i]->evict);
-		}
+	for (uint32_t i = 0; i < POOL_SHARDS_MAX; i++) {
+		if (!made[i])
+			continue;
+		evict_fini(made[i]->evict);
+		free(made[i]->evict);
 		free(made[i]);
 	}
 }
@@ -178,6 +179,7 @@ static void set_shards(struct pool *p, struct retired **made, uint32_t frames, u
 	for (uint32_t i = 0; i < p->n_shards; i++) {
 		struct shard *sh = &p->shards[i];
 		uint32_t now = frames_of(p, sh, frames), was = frames_of(p, sh, before);
+		assert(made[i]);
 		replace_policy(p, sh, made[i], now, frames > before ? was : now);
 		made[i] = NULL;
 	}
@@ -223,7 +225,7 @@ int pool_resize(struct pool *p, uint64_t size_bytes)
 		grow(p, made, frames, before);
 	else if (err == 0 && frames < before)
 		err = shrink(p, made, frames, before);
-	free_policies(p, made);
+	free_policies(made);
 	mutex_unlock(&p->resize_mutex);
 	return err;
 }

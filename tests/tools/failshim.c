@@ -24,6 +24,7 @@
 #include <dirent.h>
 #include <sched.h>
 #include <stdarg.h>
+#include <stdint.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -91,7 +92,36 @@ static size_t shortened(const char *call, int fd, size_t n)
 		return NEXT(name)(fd, c == 1 ? &one : v, c, o, f);                \
 	}
 
+/* As many of v's pieces as the rules allow to be moved, the last of them cut; v where that is all. */
+static const struct iovec *cut_pieces(const char *call, int fd, const struct iovec *v, int *count)
+{
+	static _Thread_local struct iovec piece[IOV_MAX];
+	size_t left = shortened(call, fd, SIZE_MAX);
+	if (left == SIZE_MAX || *count > IOV_MAX)
+		return v;
+	int n = 0;
+	for (; n < *count && left > 0; n++) {
+		piece[n] = v[n];
+		if (piece[n].iov_len > left)
+			piece[n].iov_len = left;
+		left -= piece[n].iov_len;
+	}
+	*count = n;
+	return piece;
+}
+
+#define PIECES_SHIM(call, name, offset)                                         \
+	SHOWN ssize_t name(int fd, const struct iovec *v, int c, offset o)      \
+	{                                                                       \
+		if (is_regular(fd) && fails(call))                              \
+			return -1;                                              \
+		const struct iovec *cut = cut_pieces("short_" call, fd, v, &c); \
+		return NEXT(name)(fd, cut, c, o);                               \
+	}
+
 /* clang-format off: rows read better as rows. */
+PIECES_SHIM("read", preadv, off_t)
+PIECES_SHIM("read", preadv64, off64_t)
 MOVE_SHIM("read", pread, void *, off_t)
 MOVE_SHIM("read", pread64, void *, off64_t)
 VECTOR_SHIM("read", preadv2, off_t)

@@ -183,8 +183,7 @@ static inline bool race_pair(enum kind writer, enum kind reader, uint64_t reads)
 	struct view v = {.kind = writer};
 	memset(race_shared, 0, sizeof(*race_shared));
 	memset(race_seen, 0, MODEL_BYTES);
-	race_lag = may_lag && writer == BUFFERED && reader != DIRECT &&
-		   race_block_bytes % 4096 != 0;
+	race_lag = may_lag && writer == BUFFERED && reader != DIRECT && race_block_bytes % 4096 != 0;
 	view_open(&v);
 	CHECK(ftruncate(v.fd, 0) == 0, "ftruncate");
 	CHECK(ftruncate(v.fd, (off_t)(RACE_BLOCKS * race_block_bytes)) == 0, "ftruncate");

@@ -178,6 +178,7 @@ TEST(space_is_reserved_and_the_size_is_as_asked)
 TEST(no_space_is_told_when_it_is_reserved)
 {
 	struct rig RIG f;
+	uint64_t size = 0;
 
 	REQUIRE(rig_init(&f, 100));
 	if (!rig_has_direct(&f))
@@ -187,6 +188,8 @@ TEST(no_space_is_told_when_it_is_reserved)
 	int err = io->ops->reserve(io, 0, 8192, false);
 	rig_unlimit(&old);
 	CHECK(err == -EFBIG || err == -EOPNOTSUPP);
+	CHECK_EQ(io->ops->size(io, &size), 0);
+	CHECK_EQ(size, 100);
 	io_end(io);
 }
 

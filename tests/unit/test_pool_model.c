@@ -218,7 +218,8 @@ static void run_model(const struct pool_config *c, uint64_t seed, unsigned fault
 	m.size_bytes = 200 * 1000 + seed % 5000;
 	bool is_ready = pool_rig_init(&m.rig, c, m.size_bytes) && pool_start(m.rig.pool) == 0;
 	CHECK(is_ready);
-	memcpy(m.bytes, m.rig.disk->bytes, DISK_CAP);
+	if (is_ready)
+		memcpy(m.bytes, m.rig.disk->bytes, DISK_CAP);
 	for (unsigned round = 0; is_ready && round < 3 && atomic_load(&m.failures) == 0; round++) {
 		atomic_store(&m.rig.disk->fault_one_in, fault_one_in);
 		run_threads(&m, seed + round);

@@ -224,6 +224,8 @@ TEST(an_error_is_told_once_an_open)
 	CHECK_EQ(err, -EFBIG);
 	CHECK_EQ(pool_open_error(p.f.h), 0);
 	CHECK_EQ(pool_open_error(first), -EFBIG);
+	CHECK_EQ(pool_open_error(first), -EFBIG); /* a close takes none away */
+	CHECK_EQ(pool_open_sync(first), -EFBIG);
 	CHECK_EQ(pool_open_error(first), 0);
 	CHECK_EQ(pool_open_sync(p.f.h), 0);
 	rig_check_file(&p.f);
