@@ -152,9 +152,9 @@ void readahead_after_read(struct pool_file *f, struct pool_stream *s, uint64_t o
 int readahead_start(struct pool *p)
 {
 	struct readahead *ra = calloc(1, sizeof(*ra));
-	int err = ra ? 0 : -ENOMEM;
-	if (err < 0)
-		return err;
+	int err = 0;
+	if (!ra)
+		return -ENOMEM;
 	ra->pool = p;
 	mutex_init(&ra->mutex);
 	pthread_cond_init(&ra->changed, NULL);
@@ -164,9 +164,11 @@ int readahead_start(struct pool *p)
 		ra->started += err == 0;
 	}
 	if (ra->started > 0) /* fewer will do */
-		err = 0;
-	else
-		readahead_stop(p);
+		return 0;
+	p->readahead = NULL;
+	pthread_cond_destroy(&ra->changed);
+	mutex_fini(&ra->mutex);
+	free(ra);
 	return err;
 }
 

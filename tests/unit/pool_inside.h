@@ -15,9 +15,9 @@ struct job {
 	struct pool_rig *rig;
 	uint64_t off_bytes;
 	size_t len_bytes;
-	unsigned char byte; /* what is written */
 	int (*run)(struct job *j);
 	ssize_t result;
+	unsigned char byte; /* what is written */
 	_Atomic bool is_done;
 	unsigned char buf[65536];
 };

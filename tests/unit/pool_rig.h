@@ -11,6 +11,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "base/lock.h"
@@ -208,7 +209,8 @@ static inline bool pool_rig_init(struct pool_rig *g, const struct pool_config *w
 	c.policy = c.policy ? c.policy : evict_find("clock");
 	c.dirty_max_percent = c.dirty_max_percent ? c.dirty_max_percent : 50;
 	c.flush_interval_s = c.flush_interval_s > 0 ? c.flush_interval_s : 3600;
-	g->disk = calloc(1, sizeof(*g->disk));
+	g->disk = mmap(NULL, sizeof(*g->disk), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	g->disk = g->disk == MAP_FAILED ? NULL : g->disk;
 	g->ledgers = ledger_table_new(100);
 	if (!g->disk || !g->ledgers || pool_new(&c, &g->pool) < 0)
 		return false;
@@ -244,14 +246,15 @@ static inline void pool_rig_fini(struct pool_rig *g)
 		gate_fini(&g->disk->mtime_gate);
 		mutex_fini(&g->disk->mutex);
 	}
-	free(g->disk);
+	if (g->disk)
+		munmap(g->disk, sizeof(*g->disk));
 }
 
 /* As path pool does it; scratch of its own. Bytes or -errno, into out. */
 static inline ssize_t pool_rig_read_view(struct pool_rig *g, uint64_t off_bytes, size_t len_bytes,
 					 unsigned char *out, struct pool_view *view)
 {
-	unsigned char *scratch = aligned_alloc(4096, (len_bytes + 3 * 65536) / 4096 * 4096);
+	unsigned char *scratch = aligned_alloc(4096, (len_bytes + 3UL * 65536) / 4096 * 4096);
 	ssize_t n = scratch ? pool_read(g->file, off_bytes, len_bytes, &g->stream, scratch, view)
 			    : -ENOMEM;
 	if (n > 0 && view->count == 0)

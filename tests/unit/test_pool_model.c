@@ -215,7 +215,7 @@ static void run_model(const struct pool_config *c, uint64_t seed, unsigned fault
 	m.seed = seed;
 	m.may_fail = fault_one_in > 0;
 	m.operations = operations;
-	m.size_bytes = 200 * 1000 + seed % 5000;
+	m.size_bytes = 200UL * 1000 + seed % 5000;
 	bool is_ready = pool_rig_init(&m.rig, c, m.size_bytes) && pool_start(m.rig.pool) == 0;
 	CHECK(is_ready);
 	if (is_ready)
