@@ -99,6 +99,20 @@ static inline void flip_bit(struct pool_rig *g, uint64_t page, size_t at)
 		pool_mem(g->pool, frame)[at] ^= 1;
 }
 
+/* What tests write, and whether it has reached the disk. */
+static const unsigned char letters[] = "abcdefghij";
+
+static inline bool is_on_disk(struct pool_rig *g, uint64_t off_bytes)
+{
+	return memcmp(g->disk->bytes + off_bytes, letters, 10) == 0;
+}
+
+static inline void write_letters(struct pool_rig *g, uint64_t off_bytes)
+{
+	size_t taken;
+	CHECK_EQ(pool_rig_write(g, letters, 10, off_bytes, &taken), 0);
+}
+
 /* A shard at rest: each of its frames is in its free list, once, or in the table. */
 static inline void check_shard(struct pool *p, struct shard *sh, uint64_t *listed)
 {
