@@ -209,7 +209,8 @@ static inline bool pool_rig_init(struct pool_rig *g, const struct pool_config *w
 	c.policy = c.policy ? c.policy : evict_find("clock");
 	c.dirty_max_percent = c.dirty_max_percent ? c.dirty_max_percent : 50;
 	c.flush_interval_s = c.flush_interval_s > 0 ? c.flush_interval_s : 3600;
-	g->disk = mmap(NULL, sizeof(*g->disk), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	g->disk = mmap(NULL, sizeof(*g->disk), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+		       -1, 0);
 	g->disk = g->disk == MAP_FAILED ? NULL : g->disk;
 	g->ledgers = ledger_table_new(100);
 	if (!g->disk || !g->ledgers || pool_new(&c, &g->pool) < 0)
