@@ -3,12 +3,24 @@
  */
 #include "fs.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <linux/magic.h>
+#include <mntent.h>
+#include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/vfs.h>
+#include <time.h>
+#include <unistd.h>
 
 #include "base/log.h"
 #include "data/worker.h"
+#include "wire.h"
+
+/* Of 10 ms: how long a daemon may take to write its pool, and to leave the list of mounts. */
+#define CLAIM_WAITS      6000
+#define CLAIM_LIVE_WAITS 100
 
 /* Filesystems that may keep an error for close(2). Local ones have told it at write or tell it at fsync. */
 static bool has_close_errors(int root_fd)
@@ -27,6 +39,41 @@ static bool has_close_errors(int root_fd)
 	default:
 		return true;
 	}
+}
+
+/* Also where it is not reached by that name, the lock is not free: only the waiting is shorter for knowing. */
+static bool is_mounted(const char *backing)
+{
+	struct mntent m;
+	char buf[8192];
+	bool is_found = false;
+	FILE *f = setmntent("/proc/self/mounts", "re");
+	while (f && !is_found && getmntent_r(f, &m, buf, sizeof(buf)))
+		is_found = strcmp(m.mnt_type, ZCFS_FSTYPE) == 0 && strcmp(m.mnt_fsname, backing) == 0;
+	if (f)
+		(void)endmntent(f);
+	return is_found;
+}
+
+int fs_claim(struct fs *fs, const char *backing, char *err, size_t err_bytes)
+{
+	const struct timespec pause = {.tv_nsec = 10000000};
+	int how = fs->opt.pool_write == POOL_WRITE_BACK ? LOCK_EX : LOCK_SH;
+	fs->claim_fd = openat(fs->root_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	for (int waits = 0; flock(fs->claim_fd, how | LOCK_NB) < 0; waits++) {
+		if (errno != EWOULDBLOCK) /* a filesystem without locks: as it was before there were any here */
+			return 0;
+		bool is_live = waits >= CLAIM_LIVE_WAITS && is_mounted(backing);
+		if (is_live || waits >= CLAIM_WAITS) {
+			(void)snprintf(err, err_bytes,
+				       "%s is %s by another zcfs, and one of the two writes back (pool_write=back): %s",
+				       backing, is_live ? "mounted" : "still being written",
+				       is_live ? "unmount it first" : "try again when it is done");
+			return -EBUSY;
+		}
+		(void)nanosleep(&pause, NULL);
+	}
+	return 0;
 }
 
 /* A mount that does not use its pool can do without, where address space is short. */
@@ -104,7 +151,7 @@ void fs_start(struct fs *fs)
 {
 	int err = fs->pool ? pool_start(fs->pool) : 0;
 	if (err < 0)
-		log_warn("cannot start the buffer pool's threads, its work is done by those that serve: %s",
+		log_warn("cannot start all of the buffer pool's threads, so it does not read ahead, or writes through: %s",
 			 strerror(-err));
 }
 
@@ -120,6 +167,8 @@ void fs_close(struct fs *fs)
 	node_table_free(fs->nodes);
 	ledger_table_free(fs->ledgers);
 	options_free(&fs->opt);
+	if (fs->claim_fd >= 0)
+		close(fs->claim_fd);
 	if (fs->root_fd >= 0)
 		close(fs->root_fd);
 }

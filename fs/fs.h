@@ -31,6 +31,7 @@ struct fs {
 	struct pool *pool; /* NULL: there was no address space for it, and no option named it */
 	struct mrc *mrc; /* the miss-ratio curves, whatever the data path */
 	struct ghost *ghost; /* NULL: no pool_ghosts=, or no pool */
+	int claim_fd; /* BACKING, locked: see fs_claim(); -1: not */
 	struct opens opens; /* what the kernel has not released */
 	struct session *session; /* set before the first request */
 	struct notifier *notifier;
@@ -45,6 +46,13 @@ struct fs {
 	bool has_direct_mmap; /* FUSE_DIRECT_IO_ALLOW_MMAP: FOPEN_DIRECT_IO files can be mapped shared */
 	bool has_killpriv; /* FUSE_HANDLE_KILLPRIV_V2: the kernel leaves clearing set-id bits to us */
 };
+
+/*
+ * In the process that serves, before anything else: a mount that writes back is alone on its directory, as two would not know each
+ * other's dirty pages, and the one before may still be writing its own when its umount(2) has returned. So each takes a lock on the
+ * directory (flock(2), shared but for pool_write=back) for its life, waiting for one that is unmounted already. 0, or -EBUSY with a line in err.
+ */
+int fs_claim(struct fs *fs, const char *backing, char *err, size_t err_bytes) MUST_CHECK;
 
 /*
  * In the process that serves, with fs->opt and fs->root_fd set: ledgers, nodes, pool. fd_budget: node_limits. 0 or -errno; either way

@@ -194,10 +194,13 @@ static int run(struct start *s, struct fs *fs)
 		log_warn("cannot drop supplementary groups: %s", strerror(errno));
 	pthread_sigmask(SIG_BLOCK, &set, NULL);
 	clock_calibrate();
-	int err = fs_open(fs, fd_budget);
-	if (err < 0)
+	int err = fs_claim(fs, s->backing, s->err, sizeof(s->err));
+	bool is_claimed = err == 0;
+	if (is_claimed)
+		err = fs_open(fs, fd_budget);
+	if (is_claimed && err < 0)
 		(void)snprintf(s->err, sizeof(s->err), "cannot serve %s: %s", s->backing, strerror(-err));
-	else
+	if (err == 0)
 		err = mount_attach(fs, s->backing, s->mountpoint, &se, s->err, sizeof(s->err));
 	if (err == 0) {
 		drop_rights();
@@ -284,7 +287,7 @@ int main(int argc, char **argv)
 		return EXIT_FAILED;
 	signal(SIGCHLD, SIG_DFL); /* one that ignored it would not let us wait for fusermount3 */
 	struct start s = {.ready_fd = -1};
-	struct fs fs = {.root_fd = -1};
+	struct fs fs = {.root_fd = -1, .claim_fd = -1};
 	int status = parse_words(&s, argc, argv);
 	if (status >= 0) {
 		free(s.options);
@@ -299,6 +302,8 @@ int main(int argc, char **argv)
 	if (err == 0)
 		err = preflight_mountpoint(argv[optind + 1], fs.root_fd, s.mountpoint, s.err,
 					   sizeof(s.err));
+	if (err == 0)
+		err = preflight_pool(&fs.opt, s.err, sizeof(s.err));
 	if (err == 0)
 		err = preflight_fuse(&fs.opt, s.err, sizeof(s.err));
 	status = err < 0 ? complain(s.err) : go_to_background(&s);

@@ -201,6 +201,18 @@ static int preflight_root(const struct options *opt, char *err, size_t err_bytes
 	return -EOPNOTSUPP;
 }
 
+int preflight_pool(const struct options *opt, char *err, size_t err_bytes)
+{
+	uint64_t memory_bytes = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
+	if (opt->pool_size_bytes <= memory_bytes)
+		return 0;
+	(void)snprintf(err, err_bytes,
+		       "pool_size=%lluM is more than this machine's memory (%llu MiB): a pool is to stay in it",
+		       (unsigned long long)(opt->pool_size_bytes >> 20),
+		       (unsigned long long)(memory_bytes >> 20));
+	return -EINVAL;
+}
+
 int preflight_fuse(const struct options *opt, char *err, size_t err_bytes)
 {
 	int AUTO_FD fd = open("/dev/fuse", O_RDWR | O_CLOEXEC);

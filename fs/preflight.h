@@ -23,6 +23,9 @@ int preflight_backing(const char *backing, int *fd, char resolved[PATH_MAX], cha
 int preflight_mountpoint(const char *mountpoint, int backing_fd, char resolved[PATH_MAX], char *err,
 			 size_t err_bytes) MUST_CHECK;
 
+/* What is asked of the buffer pool can be had on this machine. */
+int preflight_pool(const struct options *opt, char *err, size_t err_bytes) MUST_CHECK;
+
 /* /dev/fuse and, for who is not root, fusermount3 and what it asks of the options. */
 int preflight_fuse(const struct options *opt, char *err, size_t err_bytes) MUST_CHECK;
 

@@ -112,9 +112,9 @@ int pool_open_begin(struct pool *p, struct handle *h, struct statx *stx)
 	o->file = f;
 	uint32_t privs = pool_open_privs(h);
 	pool_file_opened(f); /* before the io, which is kept while there are opens */
-	int err = check(f, fd, stx);
+	int err = give_io(p, f, h, fd); /* first: the check asks it for the size while nobody changes it */
 	if (err == 0)
-		err = give_io(p, f, h, fd);
+		err = check(f, fd, stx);
 	if (err < 0) {
 		pool_open_end(h);
 		return err;

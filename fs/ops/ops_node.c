@@ -244,6 +244,9 @@ static int apply_attr(struct fs *fs, struct node *n, int fd, const struct stat *
 		rc = set_size(fs, n, fd, attr->st_size, is_open);
 	}
 	/* What the pool wrote afterwards would bring the time of that write. */
+	if (!rc && to_set & SET_TIMES && S_ISREG(n->type))
+		(void)pool_open_file(fs->pool, fs->ledgers, fs->nodes,
+				     n); /* the pool may know a file that the kernel forgot */
 	if (!rc && to_set & SET_TIMES)
 		rc = pool_guard_read(n, 0, POOL_TO_END);
 	if (!rc && to_set & SET_TIMES)

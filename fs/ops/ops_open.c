@@ -106,15 +106,14 @@ static bool is_relieved(struct fs *fs, int err)
 {
 	if (err != -EMFILE && err != -ENFILE)
 		return false;
-	bool is_written = fs->pool && pool_is_write_back(fs->pool) && pool_flush(fs->pool) == 0;
-	return node_table_shrink(fs->nodes, 64) > 0 || is_written;
+	if (node_table_shrink(fs->nodes, 64) > 0)
+		return true;
+	return fs->pool && pool_is_write_back(fs->pool) && pool_flush(fs->pool) == 0;
 }
 
 static int open_by_mode(struct fs *fs, struct node *n, int flags, struct open_mode *m, struct handle **h)
 {
 	int err = handle_open(fs->nodes, n, flags, is_direct_first(m->path, flags), h);
-	if (is_relieved(fs, err))
-		err = handle_open(fs->nodes, n, flags, is_direct_first(m->path, flags), h);
 	/* The program did not ask for O_DIRECT, so it must not suffer for the backing not having it. */
 	bool is_imposed = (m->path == PATH_ID_direct || m->path == PATH_ID_pool) && !(flags & O_DIRECT);
 	if (err == -EINVAL && is_imposed) {
@@ -126,7 +125,8 @@ static int open_by_mode(struct fs *fs, struct node *n, int flags, struct open_mo
 }
 
 /* As open_by_mode(), with what an O_TRUNC means to the pool. */
-static int open_guarded(struct fs *fs, struct node *n, int flags, struct open_mode *m, struct handle **h)
+static int open_guarded_once(struct fs *fs, struct node *n, int flags, struct open_mode *m,
+			     struct handle **h)
 {
 	struct pool_guard guard;
 	if (!(flags & O_TRUNC))
@@ -140,6 +140,13 @@ static int open_guarded(struct fs *fs, struct node *n, int flags, struct open_mo
 	if (err < 0 && fd >= 0)
 		node_fd_put(fs->nodes, n);
 	return err;
+}
+
+/* Relief writes pages of every file, so it comes when no range of any is held. */
+static int open_guarded(struct fs *fs, struct node *n, int flags, struct open_mode *m, struct handle **h)
+{
+	int err = open_guarded_once(fs, n, flags, m, h);
+	return is_relieved(fs, err) ? open_guarded_once(fs, n, flags, m, h) : err;
 }
 
 void ops_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)

@@ -182,7 +182,14 @@ void ops_ioctl(fuse_req_t req, fuse_ino_t ino, unsigned int cmd, void *arg, stru
 		memcpy(&value, in_buf, row->in_bytes);
 	int fd = is_dir ? ops_dir_fd(fi) : handle_any_fd(ops_handle(fi));
 	ops_serve_caller(req);
-	if (ioctl(fd, row->backing_cmd, &value) < 0) {
+	/* What is dirty can be written before the file becomes immutable, and not after; then the next write of each open is refused. */
+	bool is_change = row->in_bytes > 0 && !is_dir;
+	int rc = is_change ? pool_guard_read(n, 0, POOL_TO_END) : 0;
+	if (is_change)
+		node_note_privs(n);
+	if (rc < 0) {
+		ops_reply_err(req, rc);
+	} else if (ioctl(fd, row->backing_cmd, &value) < 0) {
 		ops_reply_err(req, -errno);
 	} else {
 		sync_answering();

@@ -88,9 +88,14 @@ struct pool_file *pool_file_get(struct pool *p, struct ledger_table *ledgers, st
 		p->files[hash % FILES_BUCKETS] = f;
 		p->files_count++;
 	}
+	bool is_sweep_due = p->files_count > p->files_sweep_at;
+	if (is_sweep_due)
+		p->files_sweep_at = 2 * p->files_count + FILES_BUCKETS;
 	mutex_unlock(&p->files_mutex);
 	if (f != made)
 		file_free(made);
+	if (is_sweep_due)
+		files_sweep(p);
 	return f;
 }
 

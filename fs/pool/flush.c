@@ -195,6 +195,7 @@ static void batch_free(struct batch *b)
 	/* release: what is not dirty any more has its time as well */
 	atomic_fetch_sub_explicit(&b->f->dirty_count, 1, memory_order_release);
 	io_put(b->io);
+	file_io_release(b->f);
 	free(b->entry);
 	free(b->copy);
 	free(b);

@@ -43,10 +43,8 @@ static int visit(struct pool_file *f)
 {
 	struct flusher *fl = f->pool->flusher;
 	uint64_t dirty = atomic_load_explicit(&f->dirty_count, memory_order_acquire);
-	if (dirty == 0) {
-		file_io_release(f);
+	if (dirty == 0)
 		return 0;
-	}
 	uint64_t n = due_now(fl, f, dirty);
 	int err = n > 0 ? flush_oldest(f, n) : 0;
 	if (err < 0)
@@ -68,11 +66,15 @@ static bool rest(struct flusher *fl)
 	double tick_s = fl->pool->config.flush_interval_s / TICKS;
 	struct timespec until;
 	int rc = 0;
+	mutex_lock(&fl->mutex);
+	/* With nothing dirty it wakes nobody: the first page that becomes so ends the sleep (flusher_begin()). */
+	while (!fl->is_ending && !fl->is_woken &&
+	       atomic_load_explicit(&fl->pool->dirty_frames, memory_order_seq_cst) == 0)
+		pthread_cond_wait(&fl->changed, &fl->mutex.m);
 	clock_gettime(CLOCK_MONOTONIC, &until);
 	int64_t ns = (int64_t)(tick_s * 1e9) + until.tv_nsec;
 	until.tv_sec += ns / 1000000000;
 	until.tv_nsec = ns % 1000000000;
-	mutex_lock(&fl->mutex);
 	while (!fl->is_ending && !fl->is_woken && rc == 0)
 		rc = pthread_cond_timedwait(&fl->changed, &fl->mutex.m, &until);
 	fl->is_pressed = fl->is_woken;
@@ -94,8 +96,6 @@ static void *run(void *arg)
 			flusher_wake(fl->pool);
 		if (!fl->is_pressed)
 			fl->tick = (fl->tick + 1) % TICKS;
-		if (fl->tick == 0)
-			files_sweep(fl->pool);
 	}
 	return NULL;
 }
@@ -133,6 +133,16 @@ void flusher_stop(struct pool *p)
 	pthread_cond_destroy(&fl->changed);
 	mutex_fini(&fl->mutex);
 	free(fl);
+}
+
+void flusher_begin(struct pool *p)
+{
+	struct flusher *fl = p->flusher;
+	if (!fl)
+		return;
+	mutex_lock(&fl->mutex);
+	pthread_cond_signal(&fl->changed);
+	mutex_unlock(&fl->mutex);
 }
 
 void flusher_wake(struct pool *p)

@@ -59,8 +59,10 @@ static int pool_init(struct pool *p)
 	uint64_t largest = memory_of_machine() >> p->page_shift;
 	if (wanted == 0 || wanted > UINT32_MAX / 2)
 		return -EINVAL;
-	if (largest < wanted || largest > UINT32_MAX / 2)
-		largest = wanted;
+	if (largest > UINT32_MAX / 2)
+		largest = UINT32_MAX / 2;
+	if (largest < wanted)
+		return -EINVAL;
 	/* Where address space is limited the pool cannot grow, but be there. */
 	int err = memory_reserve(p, (uint32_t)largest);
 	if (err < 0)
@@ -93,6 +95,7 @@ int pool_new(const struct pool_config *config, struct pool **out)
 		return -ENOMEM;
 	p->config = *config;
 	p->page_shift = (uint32_t)__builtin_ctz(config->page_bytes);
+	p->files_sweep_at = FILES_BUCKETS;
 	mutex_init(&p->files_mutex);
 	mutex_init(&p->resize_mutex);
 	int err = pool_init(p);
@@ -106,7 +109,10 @@ int pool_new(const struct pool_config *config, struct pool **out)
 int pool_start(struct pool *p)
 {
 	int err = p->config.readahead_bytes >= p->config.page_bytes ? readahead_start(p) : 0;
-	return err < 0 ? err : flusher_start(p);
+	int flusher_err = p->config.is_write_back ? flusher_start(p) : 0;
+	if (flusher_err < 0)
+		p->config.is_write_back = false; /* nobody would write what is dirty; nobody serves yet */
+	return err < 0 ? err : flusher_err;
 }
 
 /* What is left has no references: nobody can read or write it. */

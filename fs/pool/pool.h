@@ -42,9 +42,12 @@ struct pool_config {
 	struct mrc *mrc; /* is told of deleted files; NULL: nobody is */
 };
 
-/* 0, -ENOMEM, or -EINVAL for a size below one page. Starts no thread. */
+/* 0, -ENOMEM, or -EINVAL for a size below one page or beyond the memory of the machine. Starts no thread. */
 int pool_new(const struct pool_config *config, struct pool **out) MUST_CHECK;
-/* Starts the flusher and read-ahead threads, in the process that serves. 0 or -errno. Without it all is done by callers. */
+/*
+ * Starts the flusher and read-ahead threads, in the process that serves, before anybody does. 0 or -errno: without the ones that could
+ * not be started there is no read-ahead, and writes go through.
+ */
 int pool_start(struct pool *p) MUST_CHECK;
 /* Ends the threads, writing what is dirty (what cannot be written is logged), and frees all. No other thread uses it; NULL is nothing. */
 void pool_free(struct pool *p);

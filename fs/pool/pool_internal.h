@@ -100,6 +100,7 @@ struct pool {
 	struct mutex files_mutex; /* a leaf */
 	struct pool_file **files GUARDED_BY(files_mutex); /* FILES_BUCKETS chains */
 	size_t files_count GUARDED_BY(files_mutex);
+	size_t files_sweep_at GUARDED_BY(files_mutex); /* so many files are worth a look at which are used no more */
 
 	struct mutex resize_mutex; /* held over a resize: one at a time */
 	struct retired *retired; /* guarded by it: policies of before */
@@ -257,6 +258,8 @@ int flusher_start(struct pool *p);
 void flusher_stop(struct pool *p);
 /* Something became dirty, much is dirty, or no frame is clean: look now. */
 void flusher_wake(struct pool *p);
+/* The first page became dirty: its time runs. */
+void flusher_begin(struct pool *p);
 int64_t pool_now_ms(void);
 int64_t pool_realtime_ns(void);
 

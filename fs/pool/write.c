@@ -44,9 +44,11 @@ void ring_add(struct pool_file *f, uint32_t frame)
 void dirty_add(struct pool_file *f, uint32_t frame)
 {
 	atomic_fetch_add_explicit(&f->dirty_count, 1, memory_order_relaxed);
-	atomic_fetch_add_explicit(&f->pool->dirty_frames, 1, memory_order_relaxed);
+	bool is_first = atomic_fetch_add_explicit(&f->pool->dirty_frames, 1, memory_order_seq_cst) == 0;
 	file_count(f, CTR_POOL_DIRTY_BYTES, f->pool->config.page_bytes);
 	ring_add(f, frame);
+	if (is_first)
+		flusher_begin(f->pool);
 }
 
 void dirty_done(struct pool_file *f)

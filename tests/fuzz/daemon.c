@@ -145,7 +145,7 @@ void daemon_start(struct daemon *d)
 {
 	struct rlimit limit = {.rlim_cur = FILE_MAX_BYTES, .rlim_max = FILE_MAX_BYTES};
 
-	*d = (struct daemon){.fs = {.root_fd = -1}};
+	*d = (struct daemon){.fs = {.root_fd = -1, .claim_fd = -1}};
 	signal(SIGPIPE, SIG_IGN);
 	REQUIRE(setrlimit(RLIMIT_FSIZE, &limit) == 0, "%m");
 	make_top(d);

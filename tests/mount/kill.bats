@@ -34,41 +34,41 @@ kills_pool() {
 
 @test "the verification finds a byte that is not what was written, and a size" {
 	need_disk
-	run -1 kills 3 path=copy --cached --spoil data
+	run -1 kills 2 path=copy --cached --spoil data
 	[[ $output == *'seed '*', cycle '*': byte '*' and may be: '* ]]
-	run -1 kills 3 path=copy --cached --spoil size
+	run -1 kills 2 path=copy --cached --spoil size
 	[[ $output == *'seed '*', cycle '*': has size '* ]]
 }
 
 @test "splice, and copy: what was written is there" {
 	local path
 	for path in splice copy; do
-		kills 3 "path=$path" --cached
+		kills 2 "path=$path" --cached
 	done
 }
 
-@test "without the kernel's cache" { kills 3 path=auto,cache=none; }
+@test "without the kernel's cache" { kills 2 path=auto,cache=none; }
 
-@test "direct: also where files end within a block" { kills 5 path=direct; }
+@test "direct: also where files end within a block" { kills 2 path=direct; }
 
 # A few frames, so that files larger than the pool move through it; and room for all.
 @test "pool, write-through: what was written is there" {
-	kills_pool 3 pool_write=through,pool_page=4K,pool_size=64K
-	kills_pool 3 pool_write=through,pool_page=16K,pool_size=4M
-	kills_pool 3 pool_write=through,pool_page=64K,pool_size=1M
+	kills_pool 2 pool_write=through,pool_page=4K,pool_size=64K
+	kills_pool 2 pool_write=through,pool_page=16K,pool_size=4M
+	kills_pool 2 pool_write=through,pool_page=64K,pool_size=1M
 }
 
 @test "pool, write-back that is always at work: what was synced is there" {
-	kills_pool 8 pool_write=back,pool_page=4K,pool_size=256K,pool_flush_interval=0.01,pool_dirty_max=20 --back
-	kills_pool 5 pool_write=back,pool_page=16K,pool_size=4M,pool_flush_interval=0.01 --back
+	kills_pool 2 pool_write=back,pool_page=4K,pool_size=256K,pool_flush_interval=0.01,pool_dirty_max=20 --back
+	kills_pool 2 pool_write=back,pool_page=16K,pool_size=4M,pool_flush_interval=0.01 --back
 }
 
 @test "pool, write-back that waits for syncs: what was synced is there" {
-	kills_pool 8 pool_write=back,pool_page=16K,pool_size=4M,pool_flush_interval=3600,pool_dirty_max=90 --back
-	kills_pool 4 pool_write=back,pool_page=64K,pool_size=4M,pool_flush_interval=3600,pool_dirty_max=90 --back
+	kills_pool 2 pool_write=back,pool_page=16K,pool_size=4M,pool_flush_interval=3600,pool_dirty_max=90 --back
+	kills_pool 2 pool_write=back,pool_page=64K,pool_size=4M,pool_flush_interval=3600,pool_dirty_max=90 --back
 }
 
 @test "pool, write-back into a few frames: what was synced is there" {
-	kills_pool 5 pool_write=back,pool_page=16K,pool_size=64K,pool_flush_interval=0.5 --back --threads 8
-	kills_pool 4 pool_write=back,pool_page=4K,pool_size=64K --back
+	kills_pool 2 pool_write=back,pool_page=16K,pool_size=64K,pool_flush_interval=0.5 --back --threads 8
+	kills_pool 2 pool_write=back,pool_page=4K,pool_size=64K --back
 }

@@ -61,7 +61,7 @@ storm() {
 	run -1 tool treecmp "$a" "$b"
 	local words
 	for words in './content: contents: ' './content: mtime: ' './content: inode: ' './mode: type and mode: 100644, 100600' \
-		'./mode: extended attribute: user.some' './link: target: one, two' '.: name: only, (none)' './mode: btime: '; do
+		'./mode: extended attribute: user.some' './link: target: one, two' '.: name: only, (none)' './content: btime: '; do
 		[[ $output == *"$words"* ]] || fail_with "'$words' is not in: $output"
 	done
 	[[ $output != *user.zcfs* ]]

@@ -70,7 +70,7 @@ TEST(it_is_made_and_taken_down)
 
 TEST(what_failed_is_taken_down_too)
 {
-	struct fs fs = {.root_fd = -1};
+	struct fs fs = {.root_fd = -1, .claim_fd = -1};
 	char err[256];
 
 	REQUIRE(options_parse(&fs.opt, "", err, sizeof(err)) == 0);
