@@ -13,7 +13,7 @@ static bool open_fs(struct fs *fs, const struct backing *b, const char *options)
 {
 	char err[256];
 
-	*fs = (struct fs){.root_fd = dup(b->fd)};
+	*fs = (struct fs){.root_fd = dup(b->fd), .claim_fd = -1};
 	return options_parse(&fs->opt, options, err, sizeof(err)) == 0 && fs_open(fs, 64) == 0;
 }
 
