@@ -22,7 +22,7 @@ struct entry {
 struct batch {
 	struct pool_file *f;
 	struct pool_io *io;
-	unsigned char *copy; /* FLUSH_CHUNK_BYTES */
+	unsigned char *copy; /* of the entries' pages, FLUSH_CHUNK_BYTES at most */
 	struct entry *entry;
 	size_t count, cap;
 	bool holds_each; /* takes a FLUSH hold for each run; else the caller has one for all */
@@ -212,7 +212,9 @@ static struct batch *batch_new(struct pool_file *f, size_t cap, bool holds_each)
 	atomic_fetch_add_explicit(&f->dirty_count, 1, memory_order_relaxed);
 	atomic_fetch_add_explicit(&f->batches, 1, memory_order_relaxed);
 	b->entry = malloc(cap * sizeof(b->entry[0]));
-	b->copy = aligned_alloc(POOL_PAGE_MIN, FLUSH_CHUNK_BYTES);
+	size_t all = cap < FLUSH_CHUNK_BYTES >> f->pool->page_shift ? cap << f->pool->page_shift
+								    : FLUSH_CHUNK_BYTES;
+	b->copy = aligned_alloc(POOL_PAGE_MIN, all);
 	if (b->entry && b->copy && b->io)
 		return b;
 	batch_free(b);
@@ -252,6 +254,18 @@ static void collect_by_page(struct batch *b, uint64_t first, uint64_t last)
 	}
 }
 
+static bool is_any_dirty(struct pool_file *f, uint64_t first, uint64_t last)
+{
+	for (uint64_t page = first; page <= last; page++) {
+		struct page_ref r = page_ref_of(f, page);
+		uint32_t frame = table_find(f->pool, &r);
+		if (frame != FRAME_NONE &&
+		    frame_load(&f->pool->frames[frame]) & (FRAME_DIRTY | FRAME_WRITING))
+			return true;
+	}
+	return false;
+}
+
 int flush_range_held(struct pool_file *f, uint64_t off_bytes, uint64_t len_bytes)
 {
 	uint64_t count = atomic_load_explicit(&f->dirty_count, memory_order_acquire);
@@ -261,9 +275,11 @@ int flush_range_held(struct pool_file *f, uint64_t off_bytes, uint64_t len_bytes
 				: (off_bytes + len_bytes - 1) >> f->pool->page_shift;
 	if (count == 0 || len_bytes == 0)
 		return 0;
-	/* What is dirty now is written; what becomes so meanwhile, or fails, is behind it in the ring. */
 	bool is_small = last - first < BATCH;
-	struct batch *b = batch_new(f, is_small ? BATCH : count, false);
+	if (is_small && !is_any_dirty(f, first, last))
+		return 0;
+	/* What is dirty now is written; what becomes so meanwhile, or fails, is behind it in the ring. */
+	struct batch *b = batch_new(f, is_small ? (size_t)(last - first + 1) : count, false);
 	if (!b)
 		return -ENOMEM;
 	if (is_small)
