@@ -134,7 +134,7 @@ TEST(change_does_not_begin_over_dirty_pages_that_cannot_be_written)
 TEST(truncation_keeps_what_is_dirty_below_and_loses_what_is_beyond)
 {
 	struct pool_rig POOL_RIG g;
-	unsigned char out[PAGE];
+	unsigned char out[PAGE] = {0};
 	REQUIRE(pool_rig_init(&g, &back, 8 * PAGE));
 	write_letters(&g, 100);
 	write_letters(&g, PAGE + 100);
