@@ -37,6 +37,8 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 	REQUIRE(options_parse(&fs.opt, "rule=*.d:direct", NULL, 0) == 0, "options");
 	fs.root_fd = nodes.b.fd;
 	fs.ledgers = nodes.ledgers;
+	fs.mrc = mrc_new(MRC_BYTES, (uint32_t)fs.opt.pool_page_bytes);
+	REQUIRE(fs.mrc, "no memory");
 	fs.nodes = nodes.t;
 	fs.root = nodes.root;
 	files[0] = nodes_make(&nodes, "f", "text");
