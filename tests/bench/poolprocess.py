@@ -50,7 +50,8 @@ class Driver:
 def compile_poolhits(directory, build):
     program = directory / "poolhits"
     bench.run("cc", "-O2", "-std=gnu17", "-D_GNU_SOURCE", f"-I{bench.SOURCE / 'fs'}", "-o", program, HERE / "poolhits.c",
-              Path(build).resolve() / "fs" / "libcore.a", "-lxxhash", "-lm", "-pthread")
+              Path(build).resolve() / "fs" / "libcore.a", Path(build).resolve() / "fs" / "libevict.a",
+              "-lxxhash", "-lm", "-pthread")
     return program
 
 
