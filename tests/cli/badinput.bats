@@ -200,6 +200,8 @@ fill() {
 	cmp -n "$bytes" "$BATS_TEST_TMPDIR/random" "$BACKING/$file"
 }
 
+has_room() { [ "$(stat -f -c '%a * %S' "$BACKING" | xargs expr)" -ge 1048576 ]; }
+
 # fills_and_recovers: each path meets the limit, and after making room writes again.
 fills_and_recovers() {
 	local path
@@ -209,6 +211,7 @@ fills_and_recovers() {
 		fill "big.$path" || return 1
 		rm "$MNT/big.$path"
 		sync -f "$BACKING"
+		wait_until has_room # the kernel tells the daemon later that nobody has the file any more
 		dd if="$BATS_TEST_TMPDIR/random" of="$MNT/small.$path" bs=64K count=4 conv=fsync status=none
 		cmp -n 262144 "$BATS_TEST_TMPDIR/random" "$BACKING/small.$path"
 		rm "$MNT/small.$path"
